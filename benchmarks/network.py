@@ -1,4 +1,5 @@
-"""Pods' packets: throughput and latency on a node, by routes and by vxlan, each beside the bare path of the kernel.
+"""Pods' packets: throughput and latency on a node, by routes and by vxlan, each beside the bare path of the kernel,
+and beside the same path in a kernel that tracks connections, as it must wherever something is translated.
 
     pod ── bridge ── node ══ node ── bridge ── pod      ours, by routes and by vxlan
     end ───────────── node ══ node ───────────── end    the same without bridges: veths, routes, one vxlan device
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -23,11 +25,13 @@ from pathlib import Path
 
 from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, FarEnd, Netlink, Route, Tunnel, links, routes, vxlan
+from apimachinery.kit.nft import Nft
 from benchmarks.figures import head, row
 from cni.bridge import plugin as bridge
 from cni.host import Host
 from cni.node import overlay, plan, sysctls
 from cni.node.between import Between
+from cni.node.flows import Flows
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork
 from cni.node.routes import apply
@@ -80,7 +84,8 @@ def measure(rounds: int, seconds: float, echo: Echo) -> None:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wherry-bench-")))
         new = stack.enter_context(_namespaces())
         ours = [*_pods(new, Mode.HOST_GW, base), *_pods(new, Mode.VXLAN, base)]
-        ways = [*ours, _bare(new, by_vxlan=False), _bare(new, by_vxlan=True)]
+        bare = itertools.product((False, True), (False, True))
+        ways = [*ours, *(_bare(new, by_vxlan, tracked) for by_vxlan, tracked in bare)]
         speeds: dict[str, list[float]] = {way.label: [] for way in ways}
         delays: dict[str, list[float]] = {way.label: [] for way in ways}
         for _ in range(rounds):
@@ -165,17 +170,22 @@ def _node(mode: Mode, own: NodeNetwork, nodes: list[NodeNetwork], pods: list[Pat
             found.append(str(result["ips"][0]["address"]).partition("/")[0])
         between.prepare(own, nodes)
         apply(kernel, own.name, plan.wanted(own.name, nodes, (CLUSTER,), between.route), (CLUSTER,))
-        asyncio.run(_masquerade(own, nodes, between.tunnel_port))
+        asyncio.run(_rules(own, nodes, between, kernel))
     return found
 
 
-async def _masquerade(own: NodeNetwork, nodes: list[NodeNetwork], tunnel_port: int) -> None:
-    kept = Masquerade("cni0")
-    await kept.keep(own.cidrs, (CLUSTER,), [a for n in nodes for a in n.addresses], tunnel_port)
-    kept.close()
+async def _rules(own: NodeNetwork, nodes: list[NodeNetwork], between: Between, kernel: Netlink) -> None:
+    masquerade, flows = Masquerade("cni0"), Flows("cni0")
+    addresses, steered = [a for n in nodes for a in n.addresses], bool(between.links)
+    await masquerade.translate(own.cidrs, (CLUSTER,), addresses, between.tunnel_port, steered)
+    present, bridge = kernel.links(), kernel.index("cni0")
+    ways = {link.index: link.name for link in present if link.index in between.links or link.name in ("cni0", "eth0")}
+    await flows.shorten((CLUSTER,), ways, {link.index: link.name for link in present if link.master == bridge})
+    masquerade.close()
+    flows.close()
 
 
-def _bare(new: Callable[[], Path], by_vxlan: bool) -> Way:
+def _bare(new: Callable[[], Path], by_vxlan: bool, tracked: bool) -> Way:
     """The same path without bridges: two nodes, an end at each."""
     paths, ends = [new(), new()], [new(), new()]
     _joined(paths[0], paths[1], ("eth0", "eth0"), ("10.99.0.1/24", "10.99.0.2/24"))
@@ -195,8 +205,20 @@ def _bare(new: Callable[[], Path], by_vxlan: bool) -> Way:
                 inside.do(links.change("eth0", mtu=mtu))
                 route = Route(far, far[0], link, onlink=True)
             kernel.do(routes.add_route(route))
+        if tracked:
+            netns.call(path, lambda: asyncio.run(_track()))
     label = "bare vxlan device" if by_vxlan else "bare routed veth"
-    return Way(label, ends[0], ends[1], "10.91.2.2")
+    return Way(f"{label}, tracked" if tracked else label, ends[0], ends[1], "10.91.2.2")
+
+
+async def _track() -> None:
+    """A rule that asks for connections, for which the kernel tracks them all (a chain of type nat is not enough)."""
+    nft = Nft()
+    await nft.open()
+    await nft.run(
+        "table inet tracked { chain f { type filter hook forward priority filter; ct state invalid drop; }; }"
+    )
+    nft.close()
 
 
 def _tunnel(number: int) -> Tunnel:

@@ -89,6 +89,9 @@ class Settings:
     by the default route."""
     masquerade: bool = True
     """Pods take the node's address when they talk to what is neither a pod nor a node."""
+    flow_table: bool = True
+    """Packets of TCP connections that are under way between pods of different nodes go past bridge, rules and tracking,
+    where the kernel has flow tables (Linux 6.1, module nft_flow_offload)."""
     log_level: str = "info"
     """debug | info | warning | error; of a process of its own only."""
 

@@ -18,12 +18,11 @@ Source for what must not be translated: https://kubernetes.io/docs/concepts/clus
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from apimachinery.kit.netlink.routes import Address, Network
-from apimachinery.kit.nft import Nft
-from cni import foreign
 from cni.node.overlay import ANSWER_MARK
+from cni.node.table import Table
 
 _FAMILY = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -104,16 +103,14 @@ def _answers(bridge: str) -> list[str]:
     return ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
 
 
-class Masquerade:
-    """Keeps the table of one bridge. A change is one transaction; the same wish twice costs nothing."""
+class Masquerade(Table):
+    """Keeps the table of one bridge."""
 
     def __init__(self, bridge: str) -> None:
+        super().__init__(table_of(bridge))
         self._bridge = bridge
-        self._nft: Nft | None = None
-        self._applied = ""
-        self._doubted = False
 
-    async def keep(
+    async def translate(
         self,
         own: Iterable[Network],
         cluster: Iterable[Network],
@@ -121,43 +118,10 @@ class Masquerade:
         tunnel_port: int,
         steered: bool = False,
     ) -> None:
-        """NftError when the kernel refuses; the next call tries again. No table where nothing has to be in it."""
+        """As `ruleset`. NftError when the kernel refuses; the next call tries again. No table where nothing has to be
+        in it."""
         sources = list(own)
-        if not sources and not tunnel_port and not steered:
-            # Only what was written: a host that translates nothing need not have nftables.
-            if self._applied:
-                await self.remove()
-            return
-        await self._keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered))
-
-    async def remove(self) -> None:
-        """No table any more. NftError."""
-        table = f"inet {table_of(self._bridge)}"
-        await self._keep(f"add table {table}\ndelete table {table}\n")
-
-    async def _keep(self, text: str) -> None:
-        if text == self._applied and not self._doubted:
-            return
-        self._applied, self._doubted = "", False
-        if self._nft is None:
-            nft = Nft()
-            try:
-                await nft.open()
-            except BaseException:
-                nft.close()
-                raise
-            self._nft = nft
-        await self._nft.run(text)
-        self._applied = text
-
-    async def watch(self, on_lost: Callable[[], None]) -> None:
-        """Call `on_lost` when another program touched the table; `keep` then writes it again. Runs for ever."""
-        async for _ in foreign.changes(table_of(self._bridge), lambda: self._nft.owner if self._nft else ""):
-            self._doubted = True
-            on_lost()
-
-    def close(self) -> None:
-        """The rule stays: pods keep talking while the daemon restarts."""
-        if self._nft is not None:
-            self._nft.close()
-            self._nft = None
+        if sources or tunnel_port or steered:
+            await self.keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered))
+        else:
+            await self.forget()

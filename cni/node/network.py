@@ -62,12 +62,14 @@ class NodeNetworking:
         self._doubts = Notice(network=True, settings=True)
         self._changed = asyncio.Event()
         self._complaints: set[str] = set()
+        self._ways: dict[int, str] = {}
         nodes.add_handler(self._on_node)
 
     async def run(self) -> None:
         """Nothing is changed before every Node is known: a half list would delete good routes."""
         await self._nodes.wait_synced()
         work = [self._listen(), self._own.masquerade.watch(self._doubt), self._keep()]
+        work.append(self._own.flows.watch(self._doubt_pods))
         if self._settings.node_name:
             work.append(sysctls.watch_bridge_filter(self._doubt_settings))
         tasks = [asyncio.ensure_future(one) for one in work]
@@ -130,10 +132,11 @@ class NodeNetworking:
         self._doubts.network |= notice.network
         self._doubts.settings |= notice.settings
         self._doubts.ports |= notice.ports
+        self._doubts.pods |= notice.pods
         for lost in notice.lost:
             log.warning("the interface %s of sandbox %s is gone", lost.ifname, lost.container_id)
             self._on_lost(lost)
-        if notice.network or notice.settings or notice.ports:
+        if notice.network or notice.settings or notice.ports or notice.pods:
             self._changed.set()
 
     async def sync(self) -> None:
@@ -143,14 +146,16 @@ class NodeNetworking:
         if doubts.network:
             problems |= await self._network()
         if doubts.network or doubts.settings:
-            forwarding = self._forwarding_links()
-            doubts.settings |= self._watcher.forwarding != forwarding.keys()
-            self._watcher.forwarding = frozenset(forwarding)
+            self._ways = self._forwarding_links()
+            doubts.settings |= self._watcher.forwarding != self._ways.keys()
+            self._watcher.forwarding = frozenset(self._ways)
             if doubts.settings:
-                problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), forwarding.values()))
+                problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), self._ways.values()))
         if doubts.ports and self._watcher.bridge:
             bridge, mtu = self._watcher.bridge, self._watcher.mtu
             problems |= ports.repair(self._kernel, doubts.ports, bridge, install.NETWORK, mtu, self._namespace_of)
+        if (doubts.network or doubts.pods) and self._watcher.bridge:
+            problems |= await self._own.shorten(self._ways, self._watcher.pods)
         self._complain(problems)
 
     async def _network(self) -> set[str]:
@@ -218,6 +223,9 @@ class NodeNetworking:
     def _doubt(self) -> None:
         self._heed(Notice(network=True))
 
+    def _doubt_pods(self) -> None:
+        self._heed(Notice(pods=True))
+
     def _doubt_settings(self) -> None:
         self._heed(Notice(settings=True))
 
@@ -236,4 +244,4 @@ class NodeNetworking:
         """Routes stay: pods keep talking while their node's daemon restarts."""
         self._kernel.close()
         self._between.close()
-        self._own.masquerade.close()
+        self._own.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from apimachinery.kit.netlink import Netlink, links, routes
 from apimachinery.kit.netlink.routes import Interface
@@ -15,11 +15,13 @@ from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
 from cni.node import plan
+from cni.node.flows import Flows
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork
 from cni.settings import Settings
 
 log = logging.getLogger(__name__)
+_REFUSED = (OSError, NftError, asyncio.TimeoutError)
 
 
 class OwnNetwork:
@@ -29,6 +31,7 @@ class OwnNetwork:
         self._settings = settings
         self._kernel = kernel
         self.masquerade = Masquerade(settings.bridge)
+        self.flows = Flows(settings.bridge)
 
     def bridge(self, own: NodeNetwork, mtu: int) -> int:
         """The index of the bridge, as it should be: address, routes, MTU. Raises NetlinkError, CniError."""
@@ -49,13 +52,31 @@ class OwnNetwork:
         sources = own.cidrs if self._settings.masquerade else ()
         addresses = [a for n in nodes for a in n.addresses]
         try:
-            await self.masquerade.keep(sources, self._settings.ranges, addresses, tunnel_port, steered)
-        except (OSError, NftError, asyncio.TimeoutError) as problem:
+            await self.masquerade.translate(sources, self._settings.ranges, addresses, tunnel_port, steered)
+        except _REFUSED as problem:
             problems.add(f"pod network: {problem or type(problem).__name__}")
         cidrs = [str(c) for c in own.cidrs]
         if await asyncio.to_thread(install.install_conflist, self._settings, cidrs, mtu):
             log.info("pod network %s is ready on %s", ", ".join(cidrs), self._settings.bridge)
         return problems
+
+    async def shorten(self, ways: Mapping[int, str], pods: Mapping[int, str]) -> set[str]:
+        """The flow table; names of links by index."""
+        try:
+            if self._settings.flow_table:
+                await self.flows.shorten(self._settings.ranges, ways, pods)
+            else:
+                await self.flows.remove()
+        except _REFUSED as problem:
+            # A link that is gone has the whole transaction refused, and will be told.
+            if all(self._kernel.link(index) for index in (*ways, *pods)):
+                return {f"flow table: {problem or type(problem).__name__}"}
+        return set()
+
+    def close(self) -> None:
+        """What was written stays: pods keep talking while the daemon restarts."""
+        self.masquerade.close()
+        self.flows.close()
 
     async def leave(self) -> set[str]:
         """Another program is the pod network: take away what would be in its way. The bridge stays for the pods that
@@ -64,7 +85,8 @@ class OwnNetwork:
             if await asyncio.to_thread(install.remove_conflist, self._settings):
                 log.info("mode none: the pod network is another program's")
             await self.masquerade.remove()
-        except (OSError, NftError, asyncio.TimeoutError) as problem:
+            await self.flows.remove()
+        except _REFUSED as problem:
             return {f"pod network: {problem or type(problem).__name__}"}
         return set()
 

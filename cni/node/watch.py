@@ -61,6 +61,8 @@ class Notice:
     """forwarding"""
     ports: set[int] = field(default_factory=set)
     """indexes of pod links that look out of place"""
+    pods: bool = False
+    """which links are pods'"""
     lost: list[LostInterface] = field(default_factory=list)
 
 
@@ -100,6 +102,11 @@ class Watcher:
         """of the routes we want"""
         self.forwarding: frozenset[int] = frozenset()
         """indexes of the links that have to forward"""
+
+    @property
+    def pods(self) -> dict[int, str]:
+        """Names of the pods' links, by index."""
+        return {index: port.link for index, port in self._pod_links.items() if port is not None}
 
     def feed(self, messages: Iterable[Reply]) -> Notice:
         """Judge messages in the order in which they came."""
@@ -151,6 +158,7 @@ class Watcher:
         else:
             self._pod_links.pop(index, None)
             notice.ports.discard(index)
+            notice.pods = True
             if port := port_of(link, self._network):
                 notice.lost.append(port)
 
@@ -164,7 +172,9 @@ class Watcher:
             notice.network = True
 
     def _note(self, link: Link, notice: Notice) -> None:
+        before = self._pod_links.get(link.index)
         self._pod_links[link.index] = port = port_of(link, self._network)
+        notice.pods |= port != before
         if port is not None and not in_place(link, self.bridge, self.mtu):
             notice.ports.add(link.index)
 

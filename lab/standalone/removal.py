@@ -16,6 +16,7 @@ from apimachinery.kit import command
 from apimachinery.kit.netlink import Netlink, links, routes, rules
 from apimachinery.kit.settings import SettingsError, load
 from cni.bridge.masquerade_nft import TABLE as MASQUERADED
+from cni.node import flows
 from cni.node.device import ALIAS
 from cni.node.masquerade import table_of
 from cni.node.plan import PROTOCOL
@@ -40,7 +41,7 @@ async def clear(home: Paths = HOME) -> list[str]:
                 kernel.do(links.delete(link.name))
         kernel.do(*map(rules.delete, kernel.rules(PROTOCOL)))
         kernel.do(*map(routes.delete_route, kernel.routes(protocol=PROTOCOL)))
-    tables = (f"inet {table_of(bridge)}", f"inet {HOST_PORTS}", f"inet {MASQUERADED}")
+    tables = (f"inet {table_of(bridge)}", f"inet {flows.table_of(bridge)}", f"inet {HOST_PORTS}", f"inet {MASQUERADED}")
     text = "".join(f"table {table} {{}}\ndelete table {table}\n" for table in tables)
     await command.run(["nft", "-f", "-"], stdin=text.encode(), timeout=NFT_DEADLINE)
     return left

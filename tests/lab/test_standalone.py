@@ -23,7 +23,6 @@ from apimachinery.kit import netns
 from apimachinery.kit.netlink import End, Netlink, Route, Rule, links, routes, rules
 from apimachinery.kit.settings import SettingsError, load
 from cni.node.device import ALIAS
-from cni.node.masquerade import table_of
 from cni.node.plan import PROTOCOL
 from controlplane.apiserver.authz import default_policy
 from lab import heartbeats, names
@@ -382,4 +381,8 @@ def test_every_table_of_the_pod_network_goes_with_a_node(monkeypatch: pytest.Mon
     sources = [path.read_text() for path in (ROOT / "cni").rglob("*.py")]
     tables = {name for text in sources for name in re.findall(r'^TABLE = "(wherry-.+)"$', text, re.MULTILINE)}
     assert tables == {"wherry-hostports", "wherry-ipmasq"}
-    assert set(re.findall(r"delete table inet (\S+)", texts[0])) == {*tables, table_of("cni0")}
+    of_bridges = {
+        n for text in sources for n in re.findall(r'^    return f"(wherry-.+)-\{bridge\}"$', text, re.MULTILINE)
+    }
+    assert of_bridges == {"wherry-masquerade", "wherry-flows"}
+    assert set(re.findall(r"delete table inet (\S+)", texts[0])) == {*tables, *(f"{n}-cni0" for n in of_bridges)}

@@ -8,6 +8,8 @@ from tests.vm import guest
 
 PORTIONS = {
     "vlans": ("tests/vm/inside_vlan.py", ""),
+    "flow tables": ("tests/vm/inside_flows.py", ""),
+    "vxlan": ("tests/cni/test_overlay.py", "traffic"),
     "wireguard": ("tests/vm/inside_wireguard.py", ""),
     "host ports": ("tests/cni/test_portmap.py", "(every_side or sctp) and (daemon or iptables or legacy)"),
 }
