@@ -15,7 +15,7 @@ from lab.testing.run import run as run_tests
 @click.option("--tier", "tiers", type=click.Choice(plan.TIERS), multiple=True, help="Only this tier; repeatable.")
 @click.option("--vm", is_flag=True, help="The emulated machines' tests, and no others: minutes, and needs qemu.")
 @click.option("--no-lint", is_flag=True, help="Leave ruff and mypy out.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Runs at once; default: two more than processors.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 64), help="Runs at once; default: three more than processors.")
 @click.argument("arguments", nargs=-1, metavar="[PYTEST ARGUMENTS...]")
 def test(tiers: tuple[str, ...], vm: bool, no_lint: bool, jobs: int | None, arguments: tuple[str, ...]) -> None:
     """Run the linters and all tests but the emulated machines', side by side. Leaves nothing behind.

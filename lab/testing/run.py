@@ -25,9 +25,9 @@ from lab.testing.sweep import PREFIX, REPORTS, swept
 BUDGET = 24 * 60.0
 # Emulated machines go on when they are let, and each ends by itself.
 EMULATED_BUDGET = 8 * 3600.0
-# Runs beside as many as there are processors: those of labs and kernels wait for half of their time, and with one more
-# than processors the two of a small machine were idle for an eighth of it.
-WAITING = 2
+# Runs beside as many as there are processors: those of labs and kernels wait for more than half of their time, and with
+# two more than processors the two of a small machine were idle for a fifth of it.
+WAITING = 3
 NO_TESTS = 5
 """pytest's exit status when its selection is empty."""
 
@@ -57,8 +57,8 @@ class Outcome:
 
 
 async def run(tiers: Sequence[str], arguments: Sequence[str], *, lint: bool, jobs: int = 0) -> bool:
-    """Run the linters (when asked) and the tiers, `jobs` at once (0: as this machine has processors, and two more
-    for what waits); True when all passed. `arguments` are pytest's; paths among them choose files. Prints as it goes.
+    """Run the linters (when asked) and the tiers, `jobs` at once (0: as this machine has processors, and WAITING more);
+    True when all passed. `arguments` are pytest's; paths among them choose files. Prints as it goes.
     """
     os.chdir(SOURCE)
     async with swept(CACHE):
