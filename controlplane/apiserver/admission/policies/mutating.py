@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from apimachinery import errors
 from apimachinery.kinds import MUTATING_ADMISSION_POLICY, MUTATING_ADMISSION_POLICY_BINDING, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver.admission.plugin import Wait
+from controlplane.apiserver.admission.policies import measures
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
 from controlplane.apiserver.admission.policies.dispatch import Invocation, PolicyPlugin, refusal
 from controlplane.apiserver.admission.policies.naming import Asked
@@ -79,10 +82,18 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         wrong: list[str] = []
         before = copy(admission.obj) if admission.obj is not None else None
         for mutation in policy.spec.get("mutations") or () if admission.obj is not None else ():
+            failure: str | None = None
+            begun = time.perf_counter()
             try:
                 await self._changed(one, mutation, asked)
             except (Failed, OutOfBudget, Unpatched) as error:
-                wrong.append(str(error))
+                failure = str(error)
+                wrong.append(failure)
+            except errors.ApiError as error:
+                failure = error.message
+                raise
+            finally:
+                measures.mutated(policy.name, key[1], failure, time.perf_counter() - begun)
         if admission.obj != before:
             memory.changed()
             admission.changed = admission.reinvoke = True

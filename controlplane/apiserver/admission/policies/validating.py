@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 
 from apimachinery.kinds import VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING
 from controlplane.apiserver.admission.plugin import Wait
+from controlplane.apiserver.admission.policies import measures
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
 from controlplane.apiserver.admission.policies.dispatch import Invocation, PolicyPlugin, refusal
 from controlplane.apiserver.admission.policies.judging import Annotation, Denial, notes, validations
@@ -60,6 +62,7 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
     async def _evaluated(self, one: Invocation, asked: Asked) -> tuple[list[Denial], list[Annotation]]:
         """What a policy denies and notes with one of its parameters."""
         policy, naming = one.policy, self._naming(one, asked)
+        clock, begun = time.perf_counter, time.perf_counter()
         conditions = policy.spec.get("matchConditions") or ()
         try:
             if conditions:
@@ -68,18 +71,24 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
                 if not await hold(conditions, policy.scope, bare, asked, policy.fails_open):
                     return [], []
             denials = await evaluated(
-                lambda purse: validations(policy, naming, purse), POLICY_COST, asked.answers, asked.ask
+                lambda purse: validations(policy, naming, purse, clock), POLICY_COST, asked.answers, asked.ask
             )
-            noted = await evaluated(lambda purse: notes(policy, naming, purse), POLICY_COST, asked.answers, asked.ask)
+            noted = await evaluated(
+                lambda purse: notes(policy, naming, purse, clock), POLICY_COST, asked.answers, asked.ask
+            )
         except (Unclear, OutOfBudget) as error:
-            return ([] if policy.fails_open else [Denial(str(error))]), []
+            return [Denial(str(error), ignored=policy.fails_open, seconds=clock() - begun)], []
         return denials, noted
 
     def _act(self, one: Invocation, denial: Denial, admission: Admission, told: _Told) -> None:
         """What a binding wants to be done about a denial."""
         policy, binding = one.policy, one.binding
         assert binding is not None
+        if denial.ignored:
+            measures.checked(policy.name, binding.name, denial.message, measures.ALLOW, denial.seconds)
+            return
         for action in binding.actions:
+            measures.checked(policy.name, binding.name, denial.message, action.lower(), denial.seconds)
             if action == "Deny":
                 told.denied.append((_denied(one, denial.message), denial.reason))
             elif action == "Warn":
@@ -107,6 +116,8 @@ def _denied(one: Invocation, message: str) -> str:
 def _note(one: Invocation, note: Annotation, told: _Told) -> None:
     """A value for the audit log; what has none is a denial, whatever the binding does about denials."""
     if note.wrong:
+        if one.binding is not None:
+            measures.checked(one.policy.name, one.binding.name, note.wrong, measures.DENY, note.seconds)
         told.denied.append((_denied(one, note.wrong), ""))
         return
     value = note.value.encode()[:_LONGEST_ANNOTATION].decode(errors="ignore")

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from apimachinery import errors, kinds
 from apimachinery.client import Client
+from apimachinery.kit import metrics
+from controlplane.apiserver.admission.policies import measures
+from controlplane.apiserver.admission.policies.dispatch import Invocation
+from controlplane.apiserver.admission.policies.judging import Denial
+from controlplane.apiserver.admission.policies.validating import ValidatingAdmissionPolicy, _Told
+from controlplane.apiserver.admission_request import Admission
 from tests.controlplane.apiserver.admission.backend import backend, hook
 from tests.controlplane.apiserver.admission.test_webhooks import change, config, guard, refused, warned
 from tests.controlplane.apiserver.server import DEADLINE, serving
@@ -100,14 +108,56 @@ def test_what_an_expression_sees(tmp_path: Path, expression: str, passes: bool) 
 def test_what_has_no_value_is_a_denial_unless_the_policy_fails_open(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await bind(client, "object.data.missing == 'b'")
+        before = _checked("deny"), _checked("allow")
         error = await refused(client.create(kinds.CONFIG_MAP, config("c"), "n"))
         assert (
             f"{DENIED}expression 'object.data.missing == 'b'' resulted in error: no such key: missing" in error.message
         )
+        assert (_checked("deny"), _checked("allow")) == (before[0] + 1, before[1])
         await client.patch(POLICY, "p", {"spec": {"failurePolicy": "Ignore"}})
         await client.create(kinds.CONFIG_MAP, config("c"), "n")
+        assert (_checked("deny"), _checked("allow")) == (before[0] + 1, before[1] + 1)
 
     play(tmp_path, test)
+
+
+def _checked(action: str) -> float:
+    """How often policy p's validations were not passed, by what was done about it."""
+    labels = {"policy": "p", "policy_binding": "b", "error_type": "invalid_error", "enforcement_action": action}
+    name = "apiserver_validating_admission_policy_check_total"
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def _mutated(sort: str) -> float:
+    """The same of policy m's mutations, by what came of them."""
+    labels = {"policy": "m", "policy_binding": "m", "error_type": sort}
+    return metrics.REGISTRY.get_sample_value("apiserver_mutating_admission_policy_check_total", labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("message", "sort"),
+    [
+        ("compilation error: no such field", "compile_error"),
+        (
+            "validation failed due to running out of cost budget, no further validation rules will be run",
+            "out_of_budget",
+        ),
+        ("failed expression: false", "invalid_error"),
+    ],
+)
+def test_errors_are_counted_by_sort(message: str, sort: str) -> None:
+    assert measures.error_type(message) == sort
+
+
+def test_the_first_denial_is_what_is_told_for_the_audit() -> None:
+    plugin = ValidatingAdmissionPolicy.__new__(ValidatingAdmissionPolicy)
+    binding = SimpleNamespace(name="b", actions=("Audit",))
+    one = cast(Invocation, SimpleNamespace(policy=SimpleNamespace(name="p"), binding=binding))
+    admission = cast(Admission, SimpleNamespace(annotations={}, warnings=[]))
+    for index, text in enumerate(("first", "second")):
+        plugin._act(one, Denial(text, index), admission, _Told())
+    (told,) = json.loads(admission.annotations["validation.policy.admission.k8s.io/validation_failure"])
+    assert (told["message"], told["expressionIndex"]) == ("first", 0)
 
 
 def test_expensive_expressions_end_and_nobody_waits_for_them(tmp_path: Path) -> None:
@@ -144,10 +194,12 @@ def test_messages_come_from_the_expression_the_text_or_the_rule(tmp_path: Path) 
 def test_warnings_are_told_and_nothing_is_refused(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await bind(client, "false", actions=("Warn", "Audit"))
+        before = _checked("warn"), _checked("audit")
         status, told = await warned(tmp_path, client, "POST", "/api/v1/namespaces/n/configmaps", config("c"))
         assert status == 201
         text = "Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': failed expression: false"
         assert [line for line in told if text in line]
+        assert (_checked("warn"), _checked("audit")) == (before[0] + 1, before[1] + 1)
 
     play(tmp_path, test)
 
@@ -353,9 +405,12 @@ def test_json_patches(tmp_path: Path) -> None:
 def test_changes_that_cannot_be_made_deny(tmp_path: Path, expression: str, message: str) -> None:
     async def test(client: Client) -> None:
         await bind_change(client, expression)
+        sorts = ("no_error", "compile_error", "invalid_error")
+        before = [_mutated(sort) for sort in sorts]
         error = await refused(client.create(kinds.CONFIG_MAP, config("c"), "n"))
         assert (error.status_code, error.reason) == (403, "Invalid")
         assert error.message.startswith("policy 'm' with binding 'm' denied request: ") and message in error.message
+        assert [_mutated(sort) for sort in sorts] == [before[0], before[1], before[2] + 1]
         await client.patch(MUTATING, "m", {"spec": {"failurePolicy": "Ignore"}})
         assert (await client.create(kinds.CONFIG_MAP, config("c"), "n"))["data"] == {"a": "b"}
 
