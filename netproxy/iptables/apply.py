@@ -285,18 +285,20 @@ def portions(
     size: int,
     written: set[str],
 ) -> Iterator[str]:
-    """Claim all of the routes; texts of some `size` of their chains (0: none), before the one that leads to them.
+    """Claim all of the routes; texts of `size` pieces or some more (0: none; the first of a quarter) of their chains,
+    before the one that leads to them.
 
     The nft back end takes ever longer for each chain of a text. What is left, `rebuild` has to write; the names of all
     others come to `written`.
     """
-    claimed = 0
+    # The first one is small: until it is planned nothing is written.
+    claimed, enough = 0, -(-size // 4)
     for key, route in routes:
         pieces = claims(route, ground)
         ledger.claim(key, pieces)
         claimed += len(pieces)
-        if 0 < size <= claimed:
-            added, claimed = ledger.delta().added, 0
+        if 0 < enough <= claimed:
+            added, claimed, enough = ledger.delta().added, 0, size
             ledger.commit()
             # A rule of a chain that many share would lead packets here.
             if chains := [(key, value) for key, value in added.items() if key.table == "nat" and not key.rule]:

@@ -31,18 +31,18 @@ def _route(number: int) -> Route:
 
 def test_in_portions_chains_come_before_those_that_lead_to_them_and_the_way_in_comes_last() -> None:
     ground, ledger, written = Ground(Family.IPV4), Ledger[Key, Value](), set[str]()
-    routes = [(route.port.key, route) for route in map(_route, range(1, 10))]
+    routes = [(route.port.key, route) for route in map(_route, range(1, 11))]
     texts = list(portions(ledger, routes, ground, 14, written))
-    assert len(texts) == 4
+    assert [text.count(":KUBE-EXT-") for text in texts] == [1, 2, 2, 2, 2]
     declared: set[str] = set()
     for text in texts:
         here = {line[1:].split(" ")[0] for line in text.splitlines() if line.startswith(":")}
         declared |= here
         targets = {line.rpartition("-j ")[2] for line in text.splitlines() if "-j KUBE" in line}
         assert targets and targets <= declared and "KUBE-SERVICES" not in here and "*filter" not in text
-    assert written == declared - {"KUBE-MARK-MASQ"} and len(written) == 8 * 5
+    assert written == declared - {"KUBE-MARK-MASQ"} and len(written) == 9 * 5
     last = diff.rebuild(ledger.items(), ground, {"nat": ("KUBE-SVC-B", *written)}, (), written=written)
-    assert all(f"-A KUBE-SERVICES -d 10.96.0.{n}/32" in last for n in range(1, 10))
+    assert all(f"-A KUBE-SERVICES -d 10.96.0.{n}/32" in last for n in range(1, 11))
     assert "-X KUBE-SVC-B" in last and last.count("-X ") == 1
     assert not any(f":{chain} " in last for chain in written)
     assert sum(f":{name} " in last for name in (key.chain for key, _ in ledger.items() if not key.rule)) == 5
