@@ -25,9 +25,10 @@ from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError
 from agent.cri.heard import QUICK_SECONDS, Heard
+from agent.devices import registration
 from agent.devices.claims import Claims
 from agent.devices.drivers import Drivers
-from agent.devices.registration import Registry
+from agent.devices.plugins import DevicePlugins
 from agent.env.build import Environment
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.host.dns import ResolverError, resolv_conf_complaint
@@ -114,6 +115,7 @@ class Agent:
         self.cgroups = Cgroups(settings.cgroup_root, Hierarchy.detect()) if settings.manage_cgroups else None
         self.drivers = Drivers(self.client, settings.node_name)
         self.devices = Claims(self.client, settings.root_dir / "dra_manager_state", self.drivers)
+        self.plugins = DevicePlugins(settings.root_dir / "device-plugins")
         self.refresher = Refresher(self.volumes, self.reporter)
         self.shared = self._shared()
         names = (source.name for source in self.sources)
@@ -135,6 +137,7 @@ class Agent:
             cleaner=cleaner,
             volumes=self.volumes,
             devices=self.devices,
+            plugins=self.plugins,
             cgroups=self.cgroups,
             probes=Probes(runtime, reporter),
             statuses=self.writer,
@@ -150,7 +153,7 @@ class Agent:
         names = PodNames(settings, reporter, self.node_ips)
         slots = Slots(settings.parallel_starts or 2 * (os.cpu_count() or 1))
         gatherer = Gatherer(
-            settings, cache, self.volumes, environment, names, hardware(), self.devices, runtime.takes_cdi
+            settings, cache, self.volumes, environment, names, hardware(), self.devices, self.plugins, runtime.takes_cdi
         )
         return Applier(
             Sandboxes(runtime, cache, names, self.objects.runtime_handler, reporter, slots, settings.pod_log_dir),
@@ -183,6 +186,7 @@ class Agent:
         settings.root_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
         settings.pod_log_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
         self.devices.load()
+        self.plugins.load()
         lifecycle.push("runtime connection", self.runtime.close)
         lifecycle.push("DRA drivers", self.drivers.close)
         if self.client is not None:
@@ -199,8 +203,15 @@ class Agent:
         for source in self.sources:
             lifecycle.spawn(f"{source.name} pods", source.run(self.pods))
         lifecycle.spawn("volumes", self.refresher.run())
-        registry = Registry(settings.root_dir / "plugins_registry", self.drivers)
+        # Nobody has registered yet: no device of this node is offered before somebody does.
+        lifecycle.spawn("slices", self.drivers.wipe())
+        handlers: dict[str, registration.Handler] = {
+            registration.DRA: self.drivers,
+            registration.DEVICE_PLUGIN: self.plugins,
+        }
+        registry = registration.Registry(settings.root_dir / "plugins_registry", handlers)
         lifecycle.spawn("plugins", registry.run())
+        lifecycle.spawn("device plugins", self.plugins.run())
         lifecycle.spawn("pods", self._open(networks))
         lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
         lifecycle.spawn("storage limits", StorageLimits(settings, self.view, self.pods).run())
@@ -236,7 +247,8 @@ class Agent:
         port = await serve(lifecycle, self.settings, self.view, self.client)
         lifecycle.spawn("log rotation", LogRotator(self.settings, self.view).run())
         if self.client is not None:
-            registrar = Registrar(self.settings, self.client, self.view, port, self.reporter)
+            registrar = Registrar(self.settings, self.client, self.view, port, self.reporter, self.plugins.amounts)
+            self.plugins.changed = registrar.changed.set
             lifecycle.spawn("node", registrar.run())
 
 

@@ -14,6 +14,7 @@ from agent.cri import names
 from agent.cri.messages import pb
 from agent.cri.model import Mount
 from agent.devices.cdi import Edits
+from agent.devices.plugin_messages import Given
 from agent.failures import ConfigError
 from agent.host import resources
 from apimachinery import quantity
@@ -56,6 +57,8 @@ class ContainerFacts:
     seccomp_root: str = ""
     seccomp_default: bool = False
     target_id: str = ""
+    given: Given = field(default_factory=Given)
+    """What comes with the devices of plugins, but for their CDI devices."""
     cdi: tuple[str, ...] = ()
     """Names of CDI devices, for a runtime that knows them."""
     edits: Edits = field(default_factory=Edits)
@@ -165,23 +168,22 @@ def container_config(pod: Obj, container: Obj, facts: ContainerFacts) -> Any:
     """ContainerConfig for one start of `container`. Raises ConfigError where it must not be started like this."""
     if refusal := security.root_refusal(pod, container, facts.image_uid, facts.image_user):
         raise ConfigError(refusal)
-    edits = facts.edits
-    own = {key for key, _ in edits.env}
-    env = [(key, value) for key, value in facts.env if key not in own]
+    edits, given = facts.edits, facts.given
+    # A container's own variables go before a plugin's, and CDI's before both.
+    env = {**dict(given.env), **dict(facts.env), **dict(edits.env)}
+    nodes, mounts = (*given.nodes, *edits.nodes), (*given.mounts, *edits.mounts)
     message = pb.ContainerConfig(
         metadata=pb.ContainerMetadata(name=container["name"], attempt=facts.attempt),
         image=pb.ImageSpec(image=facts.image, user_specified_image=container.get("image", "")),
         command=facts.command,
         args=facts.args,
         working_dir=container.get("workingDir") or "",
-        envs=[pb.KeyValue(key=key, value=value) for key, value in (*env, *edits.env)],
-        mounts=[*facts.mounts, *(mount_message(Mount(inside, path, ro)) for inside, path, ro in edits.mounts)],
-        devices=[
-            pb.Device(container_path=inside, host_path=path, permissions=may) for inside, path, may in edits.nodes
-        ],
+        envs=[pb.KeyValue(key=key, value=value) for key, value in env.items()],
+        mounts=[*facts.mounts, *(mount_message(Mount(inside, path, ro)) for inside, path, ro in mounts)],
+        devices=[pb.Device(container_path=inside, host_path=path, permissions=may) for inside, path, may in nodes],
         CDI_devices=[pb.CDIDevice(name=name) for name in facts.cdi],
         labels=container_labels(pod, container),
-        annotations=container_annotations(pod, container, facts.attempt),
+        annotations={**dict(given.annotations), **container_annotations(pod, container, facts.attempt)},
         log_path=f"{container['name']}/{facts.attempt}.log",
         stdin=bool(container.get("stdin")),
         stdin_once=bool(container.get("stdinOnce")),

@@ -16,6 +16,7 @@ from agent.cri.cache import RuntimeCache
 from agent.cri.model import Image, Mount
 from agent.devices.cdi import Edits, edits
 from agent.devices.claims import Claims
+from agent.devices.plugins import DevicePlugins
 from agent.env.build import Environment
 from agent.expansion import expand_all
 from agent.failures import StartError
@@ -55,6 +56,7 @@ class Gatherer:
     names: PodNames
     hardware: Hardware
     devices: Claims
+    plugins: DevicePlugins
     takes_cdi: Callable[[], Awaitable[bool]]
     """Whether the runtime knows CDI devices."""
 
@@ -72,7 +74,8 @@ class Gatherer:
         env = await self.environment.build(shown, container, own)
         named = dict(env)
         mounts = await self._mounts(start, shown, ips, named, mounted)
-        cdi = self.devices.cdi(pod, container)
+        given = self.plugins.given(podspec.uid(pod), container["name"])
+        cdi = tuple(dict.fromkeys((*self.devices.cdi(pod, container), *given.cdi)))
         able = not cdi or await self.takes_cdi()
         target = container.get("targetContainerName", "")
         target_run = record.newest(target) if target else None
@@ -89,6 +92,7 @@ class Gatherer:
             seccomp_root=str(self.settings.root_dir / "seccomp") + "/",
             seccomp_default=self.settings.seccomp_default,
             target_id=target_run.id if target_run else "",
+            given=given,
             cdi=cdi if able else (),
             edits=Edits() if able else edits(cdi, self.settings.cdi_spec_dirs),
         )

@@ -18,7 +18,7 @@ from agent.cri.cache import RuntimeCache
 from agent.cri.client import CriClient
 from agent.cri.errors import CriError, CriUnavailable
 from agent.cri.model import Image, RuntimeInfo
-from agent.failures import ConfigError, NotNow, StartError, VolumeError
+from agent.failures import ConfigError, DeviceError, NotNow, StartError, VolumeError
 from agent.reporter import Reporter
 
 
@@ -51,6 +51,14 @@ class Starter:
         image = await unless(start.stop, self.images.ensure(pod, container, start.sandbox, too_early))
         container_id = await self._create(start, image, mounted)
         self.reporter.container(pod, container, "Normal", "Created", "Container created")
+        try:
+            await unless(start.stop, self.gatherer.plugins.pre_start(podspec.uid(pod), container["name"]))
+        except DeviceError as error:
+            await self._look(container_id, start.sandbox_id)
+            self.reporter.container(
+                pod, container, "Warning", "Failed", f"Internal PreStartContainer hook failed: {error}"
+            )
+            raise StartError("PreStartHookError", str(error)) from error
         try:
             async with self.slots.hold(Step.START):
                 await self.runtime.start_container(container_id)

@@ -93,6 +93,11 @@ def encode_bytes(number: int, data: bytes) -> bytes:
     return _encode_varint(number << 3 | 2) + _encode_varint(len(data)) + data
 
 
+def encode_number(number: int, value: int) -> bytes:
+    """One field of a whole number, not negative."""
+    return _encode_varint(number << 3) + _encode_varint(value)
+
+
 def _encode_varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:

@@ -1,7 +1,8 @@
-"""Devices of claims (dynamic resource allocation): drivers register here, prepare what pods were allocated, and say
-which CDI devices their containers get.
+"""Devices: of claims (dynamic resource allocation), which drivers prepare as the scheduler allocated them, and of
+device plugins, which are counted by the node and given away here.
 
-Owns: the sockets of drivers' plugins, the claims that are prepared on this node, the ResourceSlices of drivers that are
-gone. Must never allocate, nor act on a pod. Reading order: `messages` (pure), `drivers` and `registration` (who there
-is), `state` and `claims` (what is prepared), `cdi` (what a container gets).
+Owns: the sockets at which both register, the claims that are prepared on this node, who has which device of a plugin,
+the ResourceSlices of drivers that are gone. Must never act on a pod. Reading order: `messages` (pure), `registration`;
+of claims `drivers`, `state`, `claims` and `cdi` (what a container gets); of plugins `plugin_messages`, `plugin_plan`
+(pure), `allocations`, `plugins`.
 """

@@ -96,7 +96,7 @@ class Drivers:
             )
         return f"invalid supported gRPC versions of DRA driver plugin {driver} at endpoint {endpoint}: {why}"
 
-    def add(self, driver: str, endpoint: str, services: Sequence[str], channel: Channel) -> None:
+    async def add(self, driver: str, endpoint: str, services: Sequence[str], channel: Channel) -> None:
         """Have a plugin. Raises DeviceError where its endpoint is another's."""
         entries = self._entries.setdefault(driver, [])
         if any(entry.endpoint == endpoint for entry in entries):

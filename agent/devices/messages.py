@@ -52,7 +52,7 @@ class Outcome:
 def plugin_info(data: bytes) -> PluginInfo:
     """Of a GetInfo answer. Raises WireError."""
     found = _all(data)
-    return PluginInfo(_text(found, 1), _text(found, 2), _text(found, 3), _texts(found, 4))
+    return PluginInfo(text_of(found, 1), text_of(found, 2), text_of(found, 3), texts_of(found, 4))
 
 
 def registration_status(error: str) -> bytes:
@@ -68,24 +68,24 @@ def claims_request(claims: Iterable[ClaimRef]) -> bytes:
 def prepared(data: bytes) -> dict[str, Outcome]:
     """Of a NodePrepareResources answer, by uid. Raises WireError."""
     return {
-        uid: Outcome(tuple(_device(each) for each in _bytes(found, 1)), _text(found, 2))
+        uid: Outcome(tuple(_device(each) for each in bytes_of(found, 1)), text_of(found, 2))
         for uid, found in _entries(data)
     }
 
 
 def unprepared(data: bytes) -> dict[str, Outcome]:
     """Of a NodeUnprepareResources answer, by uid. Raises WireError."""
-    return {uid: Outcome(error=_text(found, 1)) for uid, found in _entries(data)}
+    return {uid: Outcome(error=text_of(found, 1)) for uid, found in _entries(data)}
 
 
-_Fields = list[tuple[int, int | bytes]]
+Fields = list[tuple[int, int | bytes]]
 
 
-def _entries(data: bytes) -> Iterator[tuple[str, _Fields]]:
+def _entries(data: bytes) -> Iterator[tuple[str, Fields]]:
     """The map of claims: keys and what lies in each message."""
-    for entry in _bytes(_all(data), 1):
+    for entry in bytes_of(_all(data), 1):
         pair = _all(entry)
-        yield _text(pair, 1), _all(b"".join(_bytes(pair, 2)))
+        yield text_of(pair, 1), _all(b"".join(bytes_of(pair, 2)))
 
 
 def _claim(claim: ClaimRef) -> bytes:
@@ -94,20 +94,23 @@ def _claim(claim: ClaimRef) -> bytes:
 
 def _device(data: bytes) -> Device:
     found = _all(data)
-    return Device(_text(found, 2), _text(found, 3), _texts(found, 1), _texts(found, 4), _text(found, 5))
+    return Device(text_of(found, 2), text_of(found, 3), texts_of(found, 1), texts_of(found, 4), text_of(found, 5))
 
 
-def _all(data: bytes) -> _Fields:
+def _all(data: bytes) -> Fields:
     return list(fields(data))
 
 
-def _bytes(found: _Fields, number: int) -> list[bytes]:
+def bytes_of(found: Fields, number: int) -> list[bytes]:
+    """Every value of a field that is bytes, a text or a message."""
     return [value for which, value in found if which == number and isinstance(value, bytes)]
 
 
-def _texts(found: _Fields, number: int) -> tuple[str, ...]:
-    return tuple(value.decode("utf-8", "replace") for value in _bytes(found, number))
+def texts_of(found: Fields, number: int) -> tuple[str, ...]:
+    """Every text of a field."""
+    return tuple(value.decode("utf-8", "replace") for value in bytes_of(found, number))
 
 
-def _text(found: _Fields, number: int) -> str:
-    return (_texts(found, number) or ("",))[-1]
+def text_of(found: Fields, number: int) -> str:
+    """The text of a field, of several the last; "" where it is not there."""
+    return (texts_of(found, number) or ("",))[-1]

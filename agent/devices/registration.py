@@ -1,28 +1,27 @@
 """Plugins that register: each has a socket in the registry's directory, is asked who it is, and told what came of it.
 
-Source: upstream's pluginmanager; kinds other than DRA drivers are refused by name, as a kubelet without their handler
-refuses them.
+Source: upstream's pluginmanager; kinds that there is no handler for are refused by name, as by a kubelet without one.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agent.cri.channel import Channel
 from agent.cri.errors import CriError
 from agent.cri.wire import WireError
 from agent.devices import messages
-from agent.devices.drivers import Drivers
 from agent.failures import DeviceError
 from apimachinery.kit import inotify
 
 log = logging.getLogger(__name__)
 
-DRA = "DRAPlugin"
+DRA, DEVICE_PLUGIN = "DRAPlugin", "DevicePlugin"
 _SERVICE = "/pluginregistration.Registration/"
 _INFO_SECONDS, _NOTIFY_SECONDS = 5.0, 5.0
 _EVENTS = inotify.IN_CREATE | inotify.IN_DELETE | inotify.IN_MOVED_TO | inotify.IN_MOVED_FROM | inotify.IN_ONLYDIR
@@ -33,6 +32,19 @@ _FIRST_RETRY, _LAST_RETRY = 0.5, 122.0
 Identity = tuple[int, int]
 
 
+class Handler(Protocol):
+    """Who has the plugins of a kind."""
+
+    def refusal(self, name: str, endpoint: str, services: Sequence[str], /) -> str:
+        """Why a plugin cannot be had; "" where it can."""
+
+    async def add(self, name: str, endpoint: str, services: Sequence[str], channel: Channel, /) -> None:
+        """Have it, and its channel. Raises DeviceError."""
+
+    async def remove(self, name: str, endpoint: str, /) -> None:
+        """It is not there any more."""
+
+
 class RegistrationError(Exception):
     """A plugin is not registered; the text is what it was told, or why it could not be asked."""
 
@@ -40,23 +52,23 @@ class RegistrationError(Exception):
 @dataclass(frozen=True)
 class _Registered:
     identity: Identity
+    handler: Handler
     name: str
     endpoint: str
 
 
 class Registry:
-    def __init__(self, directory: Path, drivers: Drivers) -> None:
+    """`handlers`: by kind of plugin."""
+
+    def __init__(self, directory: Path, handlers: Mapping[str, Handler]) -> None:
         self._directory = directory
-        self._drivers = drivers
+        self._handlers = handlers
         self._registered: dict[Path, _Registered] = {}
         self._refused: dict[Path, tuple[Identity, float, float]] = {}
         """Socket → what it was, when it is asked again, and how long was waited."""
 
     async def run(self) -> None:
-        """Until cancelled. Nobody has registered yet: nothing of this node is offered until somebody does."""
-        await asyncio.gather(self._drivers.wipe(), self._watch())
-
-    async def _watch(self) -> None:
+        """Watch the directory until cancelled."""
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         with inotify.Inotify() as events:
             events.add(self._directory, _EVENTS)
@@ -71,7 +83,7 @@ class Registry:
         for path, known in list(self._registered.items()):
             if there.get(path) != known.identity:
                 del self._registered[path]
-                await self._drivers.remove(known.name, known.endpoint)
+                await known.handler.remove(known.name, known.endpoint)
         self._refused = {path: kept for path, kept in self._refused.items() if there.get(path) == kept[0]}
         for path, identity in there.items():
             if path not in self._registered and self._is_due(path):
@@ -107,26 +119,27 @@ class Registry:
         try:
             info = await channel.call(_SERVICE + "GetInfo", b"", messages.plugin_info, _INFO_SECONDS)
             endpoint = info.endpoint or str(path)
-            if problem := self._add(info, endpoint, path):
+            if problem := await self._add(info, endpoint, path):
                 await self._notify(channel, f"RegisterPlugin error -- {problem}")
                 raise RegistrationError(problem)
             try:
                 await self._notify(channel, "")
             except CriError:
-                await self._drivers.remove(info.name, endpoint)
+                await self._handlers[info.type].remove(info.name, endpoint)
                 raise
-            return _Registered(identity, info.name, endpoint)
+            return _Registered(identity, self._handlers[info.type], info.name, endpoint)
         finally:
             await channel.close()
 
-    def _add(self, info: messages.PluginInfo, endpoint: str, path: Path) -> str:
+    async def _add(self, info: messages.PluginInfo, endpoint: str, path: Path) -> str:
         """What is wrong with it; "" where it was added."""
-        if info.type != DRA:
+        handler = self._handlers.get(info.type)
+        if handler is None:
             return f"no handler registered for plugin type: {info.type} at socket {path}"
-        if refusal := self._drivers.refusal(info.name, endpoint, info.services):
+        if refusal := handler.refusal(info.name, endpoint, info.services):
             return f"plugin validation failed with err: {refusal}"
         try:
-            self._drivers.add(info.name, endpoint, info.services, Channel(Path(endpoint)))
+            await handler.add(info.name, endpoint, info.services, Channel(Path(endpoint)))
         except DeviceError as error:
             return f"plugin registration failed with err: {error}"
         return ""

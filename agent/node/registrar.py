@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.cri.model import RuntimeInfo
@@ -20,6 +21,7 @@ from agent.view import RuntimeView
 from apimachinery import kinds, objects, timestamps
 from apimachinery.client import Client, PatchType
 from apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
@@ -49,12 +51,17 @@ class Registrar:
         view: RuntimeView,
         server_port: int,
         reporter: Reporter,
+        devices: Callable[[], Mapping[str, tuple[int, int]]] = dict,
     ) -> None:
+        """`devices`: capacity and allocatable of the resources of plugins."""
         self._settings = settings
         self._client = client
         self._view = view
         self._port = server_port
         self._reporter = reporter
+        self._devices = devices
+        self.changed = asyncio.Event()
+        """Set by whoever knows that the status says something else by now."""
         self._unschedulable = False
         self._boot_told = False
         self._addresses = node_addresses(settings)
@@ -69,6 +76,7 @@ class Registrar:
     async def _status_loop(self) -> None:
         delay = FIRST_RETRY_SECONDS
         while True:
+            self.changed.clear()
             try:
                 ready = await self._sync()
             except (ApiError, Unreachable) as error:
@@ -78,7 +86,7 @@ class Registrar:
                 continue
             delay = FIRST_RETRY_SECONDS
             if ready:
-                await asyncio.sleep(self._settings.node_status_seconds)
+                await is_set_within(self.changed, self._settings.node_status_seconds)
             else:
                 await self._until_ready()
 
@@ -129,6 +137,7 @@ class Registrar:
             node_name=self._settings.node_name,
             port=self._port,
             max_pods=self._settings.max_pods,
+            devices=self._devices(),
         )
 
     async def _runtime_info(self) -> RuntimeInfo | None:

@@ -6,8 +6,8 @@ https://kubernetes.io/docs/reference/node/node-status/ .
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from agent.cri.model import ImageInfo, RuntimeInfo
 from agent.node.facts import MachineFacts
@@ -45,6 +45,8 @@ class Observation:
     node_name: str = ""
     port: int = 10250
     max_pods: int = 110
+    devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Capacity and allocatable of the resources of device plugins."""
 
 
 Setter = Callable[[Obj, Observation], None]
@@ -71,6 +73,7 @@ def set_capacity(status: Obj, seen: Observation) -> None:
         **pages,
         "memory": f"{facts.memory // 1024}Ki",
         "pods": str(seen.max_pods),
+        **{resource: str(amount) for resource, (amount, _) in seen.devices.items()},
     }
     capacity = {**own, **_foreign(status.get("capacity") or {}, own)}
     # Allocatable without a capacity is a leftover, but for what upstream does not count itself (attachable volumes).
@@ -83,6 +86,7 @@ def set_capacity(status: Obj, seen: Observation) -> None:
         **capacity,
         "ephemeral-storage": str(facts.disk * (100 - EVICTION_DISK_PERCENT) // 100),
         "memory": f"{max(memory, 0) // 1024}Ki",
+        **{resource: str(healthy) for resource, (_, healthy) in seen.devices.items()},
     }
 
 

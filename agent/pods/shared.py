@@ -11,6 +11,7 @@ from agent.containers.cleaning import Cleaner
 from agent.containers.kill import Killer
 from agent.cri.cache import RuntimeCache
 from agent.devices.claims import Claims
+from agent.devices.plugins import DevicePlugins
 from agent.host.cgroups import Cgroups
 from agent.pods.applier import Applier
 from agent.probes.probers import Probes
@@ -30,6 +31,7 @@ class Shared:
     cleaner: Cleaner
     volumes: Volumes
     devices: Claims
+    plugins: DevicePlugins
     cgroups: Cgroups | None
     probes: Probes
     statuses: StatusSink

@@ -25,7 +25,7 @@ class Sweeper:
         self._settings = shared.settings
         self._cache = shared.cache
         self._cgroups = shared.cgroups
-        self._devices = shared.devices
+        self._devices, self._plugins = shared.devices, shared.plugins
         self._pods = pods
 
     async def run(self) -> None:
@@ -48,7 +48,7 @@ class Sweeper:
             namespace, _, rest = entry.partition("_")
             name, _, uid = rest.partition("_")
             left |= {uid: (namespace, name)} if uid else {}
-        left |= {uid: left.get(uid, ("", "")) for uid in self._devices.users()}
+        left |= {uid: left.get(uid, ("", "")) for uid in self._devices.users() | self._plugins.users()}
         held = set(self._cache.uids())
         for uid, (namespace, name) in left.items():
             if uid not in held and self._pods.worker(uid) is None:

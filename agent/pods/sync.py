@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from agent import podspec
+from agent.admission.model import Refusal
 from agent.containers.cleaning import logged_attempts
 from agent.containers.interrupt import unless
 from agent.cri.errors import CriError, CriUnavailable
@@ -38,15 +39,24 @@ async def admit(life: Life) -> None:
     gate, others = life.shared.gate, life.neighbours.holding
     decision = await gate.reconsider(life.pod, gate.decide(life.pod, others), others)
     if (refusal := decision.refusal) is not None:
-        life.report.verdict = Verdict(refusal.reason, f"Pod was rejected: {refusal.message}", started=False)
-        life.shared.reporter.pod(life.pod, "Warning", refusal.reason, refusal.message)
-        life.publish(record)
-        life.wake.set()
+        _reject(life, refusal)
         return
     # From here on its room is taken, also while others leave it.
     life.to(Stage.SYNC)
+    try:
+        await unless(life.stop, life.shared.plugins.allocate(life.pod))
+    except DeviceError as error:
+        _reject(life, Refusal("UnexpectedAdmissionError", f"Allocate failed due to {error}, which is unexpected"))
+        return
     if decision.victims:
         await unless(life.stop, life.neighbours.make_room(decision.victims))
+
+
+def _reject(life: Life, refusal: Refusal) -> None:
+    life.report.verdict = Verdict(refusal.reason, f"Pod was rejected: {refusal.message}", started=False)
+    life.shared.reporter.pod(life.pod, "Warning", refusal.reason, refusal.message)
+    life.publish(life.record)
+    life.wake.set()
 
 
 async def sync(life: Life) -> None:

@@ -1,4 +1,4 @@
-"""Devices of claims: a driver on one node, the scheduler that allocates, and the containers that get them."""
+"""Devices of claims and of plugins: who offers them on one node, and the containers that get them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from lab import containerd
 from lab.paths import Paths
 from tests.agent.devices.driver import Driver
+from tests.agent.devices.plugin import DevicePlugin
 from tests.cluster.lab import Lab
 from tests.waiting import eventually
 
@@ -26,9 +27,14 @@ EDITS = {"env": ["WHT=g0"], "deviceNodes": [{"path": "/dev/wht-g0", "hostPath": 
 CDI = {"cdiVersion": "0.6.0", "kind": "example.com/wht", "devices": [{"name": "g0", "containerEdits": EDITS}]}
 
 
+class Servant(Protocol):
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+
+
 @contextmanager
-def serving(driver: Driver) -> Iterator[None]:
-    """The driver at work on a loop of its own."""
+def serving(driver: Servant) -> Iterator[None]:
+    """The driver or plugin at work on a loop of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -96,3 +102,31 @@ def test_a_driver_s_device_reaches_the_container_that_asks_and_is_given_back(cle
         specification.unlink()
         for kind in ("deviceclass", "resourceclaimtemplate", "resourceslice"):
             lab.kubectl("delete", kind, "wht", check=False)
+
+
+def test_a_device_plugin_s_device_is_one_container_s_at_a_time(clean: Lab) -> None:
+    lab, resource_name = clean, "wht.example.com/dev"
+    plugin = DevicePlugin(resource_name, Paths(lab.name).node_state(NODE) / "agent", "d0")
+    plugin.cdi = False
+
+    def amounts() -> tuple[str | None, str | None]:
+        status = lab.get("node", NODE)["status"]
+        return status["capacity"].get(resource_name), status["allocatable"].get(resource_name)
+
+    def asking(name: str, **spec: Any) -> dict[str, Any]:
+        base = {"image": "wherry.local/busybox:1", "command": ["sleep", "600"], "name": "c"}
+        containers = [{**base, "resources": {"limits": {resource_name: "1"}}}]
+        body = {"containers": containers, "terminationGracePeriodSeconds": 0, **spec}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": body}
+
+    with serving(plugin):
+        eventually(lambda: amounts() == ("1", "1"), what="the node tells of its device")
+        lab.apply(asking("has"))
+        lab.kubectl("wait", "--for=condition=Ready", "pod/has", "--timeout=60s")
+        look = "echo $IDS; ls /dev/d0; test -d /lib/g && echo mounted"
+        assert lab.kubectl("exec", "has", "--", "sh", "-c", look).split() == ["d0", "/dev/d0", "mounted"]
+        lab.apply(asking("late", nodeName=NODE))
+        eventually(lambda: lab.get("pod", "late")["status"].get("phase") == "Failed", what="there is no other")
+        os.kill(lab.pid(f"{NODE}/agent"), signal.SIGKILL)
+        lab.kubectl("delete", "pod", "has", "late")
+    eventually(lambda: amounts()[1] == "0", what="without its plugin nobody gets it")

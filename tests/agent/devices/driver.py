@@ -7,46 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_TEXT, _BOOL, _MESSAGE = 9, 8, 11
-# Message → fields in order: "*" is repeated, ":X" a message, "#" a bool, "{X}" a map of texts to messages.
-_SHAPES = {
-    "PluginInfo": ("type", "name", "endpoint", "*versions"),
-    "Status": ("#registered", "error"),
-    "Claim": ("namespace", "uid", "name"),
-    "Request": ("*:Claim claims",),
-    "Device": ("*requests", "pool", "name", "*cdi", "share"),
-    "Prepared": ("*:Device devices", "error"),
-    "PreparedAll": ("{Prepared} claims",),
-    "Unprepared": ("error",),
-    "UnpreparedAll": ("{Unprepared} claims",),
-}
+from tests.agent.devices.protobufs import messages
 
-
-def _messages() -> dict[str, Any]:
-    file = descriptor_pb2.FileDescriptorProto(name="wht-dra.proto", package="wht", syntax="proto3")
-    for name, shapes in _SHAPES.items():
-        message = file.message_type.add(name=name)
-        for number, shape in enumerate(shapes, 1):
-            kind, _, called = shape.rpartition(" ")
-            field = message.field.add(number=number, name=called.lstrip("*#"), label=3 if shape[0] in "*{" else 1)
-            wire: Any = _MESSAGE if kind else _BOOL if shape[0] == "#" else _TEXT
-            field.type = wire
-            if kind.startswith("{"):
-                entry = message.nested_type.add(name="ClaimsEntry")
-                entry.options.map_entry = True
-                entry.field.add(name="key", number=1, label=1, type=_TEXT)
-                entry.field.add(name="value", number=2, label=1, type=_MESSAGE, type_name=f".wht.{kind[1:-1]}")
-                field.type_name = f".wht.{name}.ClaimsEntry"
-            elif kind:
-                field.type_name = f".wht.{kind.lstrip('*:')}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"wht.{name}")) for name in _SHAPES}
-
-
-PB = _messages()
+PB = messages(
+    {
+        "PluginInfo": ("type", "name", "endpoint", "*versions"),
+        "Status": ("#registered", "error"),
+        "Claim": ("namespace", "uid", "name"),
+        "Request": ("*:Claim claims",),
+        "Device": ("*requests", "pool", "name", "*cdi", "share"),
+        "Prepared": ("*:Device devices", "error"),
+        "PreparedAll": ("{Prepared} claims",),
+        "Unprepared": ("error",),
+        "UnpreparedAll": ("{Unprepared} claims",),
+    }
+)
 Call = tuple[str, tuple[str, ...]]
 
 

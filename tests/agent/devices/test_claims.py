@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.devices import drivers as drivers_module
-from agent.devices import state
+from agent.devices import registration, state
 from agent.devices.claims import Claims
 from agent.devices.drivers import Drivers
 from agent.devices.registration import Registry
@@ -53,7 +53,7 @@ class World:
     def begin(self) -> None:
         """As an agent that was started."""
         self.drivers = Drivers(self.api, "node1")  # type: ignore[arg-type]
-        self.registry = Registry(self.directory / "plugins_registry", self.drivers)
+        self.registry = Registry(self.directory / "plugins_registry", {registration.DRA: self.drivers})
         self.claims = Claims(self.api, self.directory / "state", self.drivers)  # type: ignore[arg-type]
         self.claims.load()
 
@@ -70,7 +70,7 @@ class World:
     @asynccontextmanager
     async def registered(self) -> AsyncIterator[None]:
         self.driver.told.clear()
-        watching = asyncio.create_task(self.registry.run())
+        watching = asyncio.gather(self.drivers.wipe(), self.registry.run())
         await self.driver.start()
         try:
             await until(lambda: self.driver.told)

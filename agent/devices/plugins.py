@@ -1,0 +1,244 @@
+"""Device plugins (v1beta1): who offers devices of a resource, which containers have them, and what those get.
+
+A plugin registers at `kubelet.sock` of its directory, or as every plugin does (`registration`), and lists its devices
+for as long as it lives. When it is gone its devices are unhealthy; after five minutes there are none. At an agent's
+start the sockets in the directory are removed, which tells plugins to register again.
+Source: https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/ .
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import podspec
+from agent.cri.channel import Channel
+from agent.cri.errors import CriError
+from agent.cri.serving import CallError, Server
+from agent.cri.wire import WireError
+from agent.devices import allocations, plugin_messages, plugin_plan
+from agent.devices.allocations import Allocations
+from agent.devices.plugin_messages import Given, Options
+from agent.failures import DeviceError
+from apimachinery.objects import Obj
+from apimachinery.pods.requests import is_extended
+
+log = logging.getLogger(__name__)
+
+VERSION = "v1beta1"
+_SERVICE = "/v1beta1.DevicePlugin/"
+_CALL_SECONDS = 30.0
+# How long devices of a plugin that is gone are still counted: upstream's.
+_GONE_SECONDS = 300.0
+_SOCKET, _STATE = "kubelet.sock", "kubelet_internal_checkpoint"
+
+
+@dataclass
+class _Resource:
+    endpoint: str = ""
+    channel: Channel | None = None
+    options: Options = field(default_factory=Options)
+    devices: dict[str, bool] = field(default_factory=dict)
+    """Whether each is healthy."""
+    task: asyncio.Task[None] | None = None
+    gone_at: float = 0.0
+
+
+class DevicePlugins:
+    """`directory`: where plugins have their sockets. `changed` is called when there are more devices, or fewer."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._resources: dict[str, _Resource] = {}
+        self._allocations = Allocations()
+        self._turn = asyncio.Lock()
+        self.changed: Callable[[], None] = lambda: None
+
+    def load(self) -> None:
+        """What an agent before this one gave away. Raises AllocationsError, OSError."""
+        self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._allocations = allocations.load(self._directory / _STATE)
+        self._resources = {name: _Resource() for name in self._allocations.resources}
+
+    async def run(self) -> None:
+        """Take registrations until cancelled."""
+        for path in self._directory.iterdir():
+            if path.is_socket():
+                path.unlink(missing_ok=True)
+        server = Server(self._directory / _SOCKET, {"/v1beta1.Registration/Register": self._register})
+        await server.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await server.stop()
+            for resource in self._resources.values():
+                await _end(resource)
+
+    # --- who there is
+
+    async def _register(self, request: bytes) -> bytes:
+        told = plugin_messages.registration(request)
+        if refusal := self.refusal(told.resource, told.endpoint, [told.version]):
+            raise CallError(refusal)
+        place = self._directory / told.endpoint
+        await self._begin(told.resource, str(place), told.options, Channel(place))
+        return b""
+
+    def refusal(self, resource: str, endpoint: str, versions: Sequence[str]) -> str:
+        """Why a plugin cannot be had; "" where it can."""
+        if VERSION not in versions:
+            asked = ", ".join(versions)
+            return f'requested API version "{asked}" is not supported by kubelet. Supported version is ["{VERSION}"]'
+        if not is_extended(resource):
+            return f'the ResourceName "{resource}" is invalid'
+        return ""
+
+    async def add(self, resource: str, endpoint: str, _versions: Sequence[str], channel: Channel) -> None:
+        """One that registered as every plugin does, which says nothing of what it wants to be asked."""
+        await self._begin(resource, endpoint, None, channel)
+
+    async def _begin(self, resource: str, endpoint: str, options: Options | None, channel: Channel) -> None:
+        known = self._resources.setdefault(resource, _Resource())
+        await _end(known)
+        if options is None:
+            try:
+                path = _SERVICE + "GetDevicePluginOptions"
+                options = await channel.call(path, b"", plugin_messages.options, _CALL_SECONDS)
+            except (CriError, WireError) as error:
+                await channel.close()
+                raise DeviceError(f"failed to get device plugin options: {error}") from error
+        known.endpoint, known.channel, known.options = endpoint, channel, options
+        self._allocations.resources.add(resource)
+        known.task = asyncio.get_running_loop().create_task(self._follow(resource, known, channel))
+        log.info("device plugin of %s registered at %s", resource, endpoint)
+
+    async def remove(self, resource: str, endpoint: str) -> None:
+        """It is not there any more."""
+        known = self._resources.get(resource)
+        if known is not None and known.endpoint == endpoint:
+            await _end(known)
+            self._lost(known)
+
+    async def _follow(self, resource: str, known: _Resource, channel: Channel) -> None:
+        """Its list of devices, for as long as it is told."""
+        try:
+            async for devices in channel.stream(_SERVICE + "ListAndWatch", b"", plugin_messages.devices):
+                known.devices, known.gone_at = devices, 0.0
+                self.changed()
+        except (CriError, WireError) as error:
+            log.info("device plugin of %s: %s", resource, error)
+        self._lost(known)
+
+    def _lost(self, known: _Resource) -> None:
+        known.devices = dict.fromkeys(known.devices, False)
+        known.gone_at = time.monotonic()
+        self.changed()
+
+    def amounts(self) -> Mapping[str, tuple[int, int]]:
+        """(capacity, allocatable) of every resource that a plugin has or had."""
+        found = {}
+        for name, known in self._resources.items():
+            counts = not known.gone_at or time.monotonic() - known.gone_at < _GONE_SECONDS
+            devices = known.devices if counts else {}
+            found[name] = (len(devices), sum(devices.values()))
+        return found
+
+    # --- who has what
+
+    async def allocate(self, pod: Obj) -> None:
+        """Devices for every container of a pod that is new to the node. Raises DeviceError: it cannot run here."""
+        containers = [*podspec.init_containers(pod), *podspec.containers(pod)]
+        if not any(plugin_plan.wanted(container, self._resources) for container in containers):
+            return
+        async with self._turn:
+            reusable: set[str] = set()
+            try:
+                for container in containers:
+                    own = await self._allocate(podspec.uid(pod), container, reusable)
+                    is_init = container in podspec.init_containers(pod)
+                    reusable = reusable | own if is_init and not podspec.is_sidecar(container) else reusable - own
+                self._save()
+            except DeviceError:
+                self._allocations.release(podspec.uid(pod))
+                raise
+
+    async def _allocate(self, uid: str, container: Obj, reusable: set[str]) -> set[str]:
+        """Its devices, as `resource/id`."""
+        taken: set[str] = set()
+        for resource, needed in plugin_plan.wanted(container, self._resources).items():
+            known = self._resources[resource]
+            again = {each.partition("//")[2] for each in reusable if each.startswith(f"{resource}//")}
+            used = self._allocations.used(resource)
+            choice = plugin_plan.choice(resource, needed, known.devices, used, again)
+            if isinstance(choice, str):
+                raise DeviceError(choice)
+            ids = choice.taken(await self._preferred(known, choice))
+            given = await self._call(
+                known, "Allocate", plugin_messages.allocate_request(ids), plugin_messages.allocated
+            )
+            if given is None:
+                raise DeviceError("no containers return in allocation response")
+            self._allocations.give(uid, container["name"], resource, ids, given)
+            taken |= {f"{resource}//{each}" for each in ids}
+        return taken
+
+    async def _preferred(self, known: _Resource, choice: plugin_plan.Choice) -> Sequence[str]:
+        if not known.options.preferred or len(choice.must) == choice.needed:
+            return ()
+        available = [*choice.must, *choice.free]
+        request = plugin_messages.preferred_request(available, choice.must, choice.needed)
+        return await self._call(known, "GetPreferredAllocation", request, plugin_messages.preferred)
+
+    async def _call(
+        self, known: _Resource, method: str, request: bytes, decode: Callable[[bytes], plugin_messages.T]
+    ) -> plugin_messages.T:
+        if known.channel is None:
+            raise DeviceError("the device plugin is not registered")
+        try:
+            return await known.channel.call(_SERVICE + method, request, decode, _CALL_SECONDS)
+        except (CriError, WireError) as error:
+            raise DeviceError(f"{error}") from error
+
+    async def pre_start(self, uid: str, container: str) -> None:
+        """What plugins want to do before a container that has devices of theirs starts. Raises DeviceError."""
+        for resource, ids in self._allocations.of(uid, container).items():
+            known = self._resources[resource]
+            if known.options.pre_start:
+                try:
+                    await self._call(known, "PreStartContainer", plugin_messages.pre_start_request(ids), bytes)
+                except DeviceError as error:
+                    raise DeviceError(f"device plugin PreStartContainer rpc failed with err: {error}") from error
+
+    def given(self, uid: str, container: str) -> Given:
+        """What a container gets with its devices."""
+        return self._allocations.given(uid, container)
+
+    def users(self) -> set[str]:
+        """Uids of the pods that have devices."""
+        return self._allocations.users()
+
+    def release(self, uid: str) -> None:
+        """Nothing of the pod runs any more. Raises DeviceError."""
+        if self._allocations.release(uid):
+            self._save()
+
+    def _save(self) -> None:
+        try:
+            allocations.save(self._directory / _STATE, self._allocations)
+        except OSError as error:
+            raise DeviceError(f"failed to write checkpoint file: {error}") from error
+
+
+async def _end(resource: _Resource) -> None:
+    if resource.task is not None:
+        resource.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await resource.task
+    if resource.channel is not None:
+        await resource.channel.close()
+    resource.task = resource.channel = None
