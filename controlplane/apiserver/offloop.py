@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from apimachinery import errors
+from apimachinery.cel.evaluation.budget import Unfinished
 from apimachinery.kit import memory
 
 LARGE = 32 * 1024
@@ -51,6 +52,27 @@ async def off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs:
     if _pieces >= _WAITING:
         raise errors.TooManyRequests("too many large requests, please try again later", retry_after=1)
     return await beside_loop(function, *args, **kwargs)
+
+
+async def begun(size: int, function: Callable[[], T]) -> T:
+    """The same for a function that can be begun once more: where it raises Unfinished on the loop, since `on_loop`
+    told it that others wait, it is begun beside it.
+    """
+    if size >= LARGE:
+        return await off_loop(size, function)
+    try:
+        return function()
+    except Unfinished:
+        return await off_loop(LARGE, function)
+
+
+def on_loop() -> bool:
+    """Whether others wait for what is done here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 async def beside_loop(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

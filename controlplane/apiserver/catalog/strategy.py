@@ -12,7 +12,8 @@ from apimachinery.objects import Obj
 from controlplane.apiserver import defaults
 from controlplane.store import Op
 
-Check = Callable[["Obj", "Obj | None", str, list[FieldError]], list[FieldError]]
+Warn = Callable[[str], None]
+Check = Callable[["Obj", "Obj | None", str, list[FieldError], Warn], list[FieldError]]
 Paths = tuple[tuple[str, ...], ...]
 
 
@@ -32,7 +33,7 @@ def _say_nothing(obj: Obj) -> Iterable[str]:
     return ()
 
 
-def _no_more(new: Obj, old: Obj | None, subresource: str, found: list[FieldError]) -> list[FieldError]:
+def _no_more(new: Obj, old: Obj | None, subresource: str, found: list[FieldError], warn: Warn) -> list[FieldError]:
     return found
 
 
@@ -101,7 +102,8 @@ class Strategy:
 
     default: upstream's defaulting of the versioned type, also run over what a patch produced.
     check: all that is wrong with an object, beside what the rules of its type and of its metadata have found: new, old
-    (None: it is new), subresource, found.
+    (None: it is new), subresource, found, and who is told of what is wrong but was before. May raise Unfinished where
+    others wait for it: it is begun once more beside the loop.
     closed: why no new ones are let in, "" where they are.
     settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before

@@ -11,9 +11,9 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.custom import ScalePaths
-from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy
+from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, Warn
 from controlplane.apiserver.custom.conversion import Converter, relabelled
-from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.offloop import off_loop, on_loop
 from controlplane.apiserver.structural.custom import CustomSchema
 
 _STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
@@ -112,8 +112,9 @@ class Version:
         has it.
         """
 
-        def check(new: Obj, old: Obj | None, subresource: str, found: list[FieldError]) -> list[FieldError]:
-            return self.schema.check(new, old, found=found, scale=scale, status=subresource == "status")
+        def check(new: Obj, old: Obj | None, subresource: str, found: list[FieldError], warn: Warn) -> list[FieldError]:
+            status = subresource == "status"
+            return self.schema.check(new, old, found=found, scale=scale, status=status, warn=warn, at_once=on_loop())
 
         return Strategy(
             check=check,

@@ -60,7 +60,7 @@ class Preparation:
         return chosen, gaps
 
     def finish_new(self, kind: Kind, obj: Obj, namespace: str, context: Context, chosen: bool) -> None:
-        """From admission to a valid object. Raises Invalid."""
+        """From admission to a valid object; may be begun once more. Raises Invalid and Unfinished."""
         strategy = self.strategy(kind)
         context.warnings.extend(metadata.single_owners(obj, admitted=True))
         metadata.complete(obj, clock())
@@ -70,7 +70,7 @@ class Preparation:
         if strategy.generation:
             obj["metadata"]["generation"] = 1
         with known(context.empties):
-            check_new(kind, self._spoken(kind, context), obj, context.version)
+            check_new(kind, self._spoken(kind, context), obj, context.version, context.warnings.append)
         strategy.finish(obj)
 
     def begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
@@ -90,7 +90,7 @@ class Preparation:
         return gaps
 
     def finish_change(self, kind: Kind, old: Obj, new: Obj, context: Context, admission: Admission) -> None:
-        """From admission to a valid object. Raises Invalid."""
+        """From admission to a valid object; may be begun once more. Raises Invalid and Unfinished."""
         strategy, subresource = self.strategy(kind), admission.subresource
         context.warnings.extend(metadata.single_owners(new, admitted=True))
         if admission.changed:
@@ -113,7 +113,8 @@ class Preparation:
             # Upstream writes a binding past what it asks of other changes.
             return
         with known(context.empties):
-            check_change(kind, self._spoken(kind, context), seen, old, subresource, context.version)
+            spoken, warn = self._spoken(kind, context), context.warnings.append
+            check_change(kind, spoken, seen, old, subresource, context.version, warn)
 
     def _seen(self, kind: Kind, new: Obj, old: Obj) -> Obj:
         """The new object as it is compared with the old one."""

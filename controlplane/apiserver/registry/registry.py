@@ -16,7 +16,7 @@ from controlplane.apiserver.cache.entry import Entry, encode
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
-from controlplane.apiserver.offloop import off_loop
+from controlplane.apiserver.offloop import begun, off_loop
 from controlplane.apiserver.registry import asking, conflicts, deletion, upkeep
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.registry.preparing import Preparation, Track
@@ -181,7 +181,13 @@ class Registry:
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
         size = context.size * strategy.weight
-        await off_loop(size, self._preparation.finish_new, kind, obj, namespace, context, chosen)
+        warned = len(context.warnings)
+
+        def finish() -> None:
+            del context.warnings[warned:]
+            self._preparation.finish_new(kind, obj, namespace, context, chosen)
+
+        await begun(size, finish)
         try:
             context.warnings.extend(await off_loop(context.size, _listed, strategy.warn, obj, None))
             await self._validate(admission)
@@ -294,7 +300,13 @@ class Registry:
         gaps = await off_loop(size, self._preparation.begin_change, kind, old.obj, new, context, subresource)
         admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
-        await off_loop(size * strategy.weight, self._preparation.finish_change, kind, old.obj, new, context, admission)
+        warned = len(context.warnings)
+
+        def finish() -> None:
+            del context.warnings[warned:]
+            self._preparation.finish_change(kind, old.obj, new, context, admission)
+
+        await begun(size * strategy.weight, finish)
         try:
             context.warnings.extend(await off_loop(size, _listed, strategy.told(subresource), new, old.obj))
             await self._validate(admission)

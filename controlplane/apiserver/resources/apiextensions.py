@@ -20,6 +20,7 @@ CUSTOM_RESOURCE_DEFINITION = Resource(
         holds=definitions_strategy.holds,
         deleting=definitions_strategy.deleting,
         warn=definitions_strategy.unknown_formats,
+        weight=16,
     ),
 )
 

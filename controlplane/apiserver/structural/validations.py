@@ -33,6 +33,8 @@ _NO_OVERLOAD = "call arguments did not match a supported operator, function or m
 _LONGEST_MESSAGE = 5 * 1024
 # What expressions of one object may cost where nobody else can go on meanwhile: some milliseconds.
 AT_ONCE = 5_000
+# So many expressions are read in some milliseconds.
+_FEW = 5
 
 
 @dataclass
@@ -110,6 +112,15 @@ class Validations:
             return []
         types = DeclaredTypes(self._type)
         return [expressions.compiled(rule, self._type, types) for rule in given]
+
+    @cached_property
+    def many(self) -> bool:
+        """Whether they take longer to be read than others can wait."""
+        return self._count() > _FEW
+
+    def _count(self) -> int:
+        parts = [*self._properties.values(), *(part for part in (self._items, self._more) if part is not None)]
+        return len(self._schema.raw.get(VALIDATIONS) or ()) + sum(part._count() for part in parts)
 
     @cached_property
     def _see(self) -> See:

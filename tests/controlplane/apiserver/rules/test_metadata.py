@@ -32,15 +32,15 @@ def any_name(name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(("row", "obj"), [(core.EVENT, EVENT), (policy.POD_DISRUPTION_BUDGET, BUDGET)])
 def test_what_nobody_asks_a_name_of_need_only_fit_into_a_url(row: Resource, obj: Obj) -> None:
-    check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "My_Own", "namespace": "n"}}), "v1")
+    check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "My_Own", "namespace": "n"}}), "v1", print)
     with pytest.raises(ApiError, match="metadata.name: Invalid value: \"a/b\": may not contain '/'"):
-        check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "a/b", "namespace": "n"}}), "v1")
+        check_new(row.kind, row.strategy, complete({**obj, "metadata": {"name": "a/b", "namespace": "n"}}), "v1", print)
 
 
 def test_what_nobody_asks_a_name_of_is_asked_last() -> None:
     strange = complete({**EVENT, "metadata": {"name": "a/b", "namespace": "m"}})
     with pytest.raises(ApiError) as refused:
-        check_new(core.EVENT.kind, core.EVENT.strategy, strange, "v1")
+        check_new(core.EVENT.kind, core.EVENT.strategy, strange, "v1", print)
     assert "involvedObject.namespace" in refused.value.message and "metadata.name" not in refused.value.message
 
 
