@@ -124,7 +124,7 @@ def ordered(served: Iterable[tuple[str, str]], others: Others, whole: bool = Fal
         return (min(each)[0], name) if whole else min(each)
 
     def version_place(name: str, version: str) -> tuple[object, ...]:
-        return -places.of(name, version, others.places)[1], *places.better_first(version)
+        return -places.of(name, version, others.places)[1], *places.rank(version)
 
     return {name: sorted(found[name], key=partial(version_place, name)) for name in sorted(found, key=place)}
 

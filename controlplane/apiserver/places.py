@@ -33,8 +33,8 @@ _VERSION = 15
 CUSTOM = (1000, 100)
 # Before all others, whatever an APIService says: the group of the APIServices themselves, which has none of its own.
 FIRST_GROUP, _FIRST = "apiregistration.k8s.io", (20001, 0)
-_LIKE_KUBERNETES = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?\Z", re.ASCII)
-_STAGES = {"alpha": 0, "beta": 1, None: 2}
+_KUBE = re.compile(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?")
+_STABLE, _BETA, _ALPHA, _OTHER = range(4)
 
 
 def built_in(group: str, version: str) -> tuple[int, int] | None:
@@ -52,9 +52,13 @@ def of(group: str, version: str, told: Mapping[tuple[str, str], tuple[int, int]]
     return told.get((group, version)) or built_in(group, version) or CUSTOM
 
 
-def better_first(version: str) -> tuple[object, ...]:
-    """Sorts versions of one place: v2, v1, v1beta1, v1alpha1, and what is called otherwise, by name."""
-    found = _LIKE_KUBERNETES.match(version)
+def rank(version: str) -> tuple[int, int, int, str]:
+    """Sorts versions of one place, the most wanted first: v2, v1, v1beta2, v1beta1, v1alpha1, then any other by name.
+
+    Source: "Version priority" in Kubernetes' reference of versions in CustomResourceDefinitions.
+    """
+    found = _KUBE.fullmatch(version)
     if found is None:
-        return (1, version)
-    return (0, -_STAGES[found[2]], -int(found[1]), -int(found[3] or 0))
+        return _OTHER, 0, 0, version
+    level = {None: _STABLE, "beta": _BETA, "alpha": _ALPHA}[found[2]]
+    return level, -int(found[1]), -int(found[3] or 0), ""

@@ -9,8 +9,8 @@ from apimachinery.objects import Obj, condition_holds
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom import columns, naming
 from controlplane.apiserver.custom.conversion import ByName, Converter
-from controlplane.apiserver.custom.precedence import rank
 from controlplane.apiserver.custom.version import Version
+from controlplane.apiserver.places import rank
 from controlplane.apiserver.structural.custom import CustomSchema
 from controlplane.apiserver.structural.published import Definition, definitions
 

@@ -8,8 +8,8 @@ import pytest
 
 from apimachinery.objects import Obj, condition
 from controlplane.apiserver.custom.naming import judged
-from controlplane.apiserver.custom.precedence import rank
 from controlplane.apiserver.custom.rows import rows
+from controlplane.apiserver.places import rank
 from tests.controlplane.apiserver.custom.definitions import GROUP, definition, version
 
 NOW = "2026-01-02T03:04:05Z"
