@@ -82,7 +82,7 @@ async def build(settings: Settings, lifecycle: Lifecycle, catalog: Catalog | Non
         caller = Caller(registry)
         lifecycle.push("conversion webhooks", caller.close)
         definitions = Definitions(registry, partial(ByWebhook, caller))
-        definitions.begin()
+        await definitions.begin()
         cache.index()
     registry.admit_with(edges.admission)
     keeper = keeping.Keeper(registry, published(settings, pools.first_address, catalog.kinds(), servers))

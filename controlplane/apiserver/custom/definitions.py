@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -11,8 +12,10 @@ from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, condition_holds
 from controlplane.apiserver.cache.events import Event
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom import naming
-from controlplane.apiserver.custom.rows import ByWebhook, rows
+from controlplane.apiserver.custom.rows import ByWebhook, Parts, parts, rows
+from controlplane.apiserver.offloop import LARGE, beside_loop
 from controlplane.apiserver.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -26,12 +29,23 @@ class Definitions:
         self._by_webhook = by_webhook
         # By name of the definition: what its rows are made of, and their kinds.
         self._installed: dict[str, tuple[Any, tuple[Kind, ...]]] = {}
+        # What takes long to make, of those of which it is there or being made, and what they are by now.
+        self._parts: dict[str, Parts] = {}
+        self._making: dict[str, asyncio.Future[None]] = {}
+        self._newest: dict[str, Obj] = {}
         self._followers: list[Callable[[str, str], None]] = []
         self._emptied: list[Callable[[str], None]] = []
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Install all that are there, and follow what becomes of them."""
         self._registry.subscribe(DEFINITION, self._changed)
+        for name in list(self._making):
+            await self.made(name)
+
+    async def made(self, name: str) -> None:
+        """Wait until what takes long to make of a definition as it is now is there."""
+        while (making := self._making.get(name)) is not None:
+            await asyncio.shield(making)
 
     def follow(self, follower: Callable[[str, str], None]) -> None:
         """Call with name and group of each definition that comes, changes or goes, on the loop."""
@@ -49,13 +63,44 @@ class Definitions:
         subject = new or old
         assert subject is not None
         name = subject["metadata"]["name"]
+        self._follow(name, new)
+        for follower in self._followers:
+            follower(name, subject["spec"]["group"])
+
+    def _follow(self, name: str, definition: Obj | None) -> None:
+        """Install it, as soon as its parts are there: those of a large one are made beside the loop."""
+        if definition is None:
+            self._newest.pop(name, None)
+            self._parts.pop(name, None)
+        else:
+            self._newest[name] = definition
+            found, stored = self._parts.get(name), self._registry.collection(DEFINITION).get("", name)
+            if (found is None or not found.fits(definition)) and stored is not None and len(stored.wire) >= LARGE:
+                if name not in self._making:
+                    self._making[name] = asyncio.ensure_future(self._make(name))
+                return
+        self._try(name, definition)
+
+    async def _make(self, name: str) -> None:
         try:
-            self._install(name, new)
+            while (definition := self._newest.get(name)) is not None:
+                found = await beside_loop(parts, definition)
+                if self._newest.get(name) is definition or found.fits(self._newest.get(name) or definition):
+                    self._parts[name] = found
+                    break
+        except Exception:
+            log.exception("%s cannot be served", name)
+            return
+        finally:
+            del self._making[name]
+        self._try(name, self._newest.get(name))
+
+    def _try(self, name: str, definition: Obj | None) -> None:
+        try:
+            self._install(name, definition)
         except Exception:
             # One that another server let in, say: the others must be served all the same.
             log.exception("%s cannot be served", name)
-        for follower in self._followers:
-            follower(name, subject["spec"]["group"])
 
     def _install(self, name: str, definition: Obj | None) -> None:
         before, kinds = self._installed.get(name, (None, ()))
@@ -63,7 +108,7 @@ class Definitions:
         if now == before:
             return
         catalog, cache = self._registry.catalog, self._registry.cache
-        made = rows(definition, self._by_webhook) if definition is not None else []
+        made = self._rows(name, definition) if definition is not None else []
         built_in = {row.kind.storage for row in catalog if row.custom is None}
         made = [row for row in made if row.kind.storage not in built_in]
         catalog.add(*made)
@@ -81,6 +126,12 @@ class Definitions:
         # Clients come back to the schemas of now.
         for watcher in collection.watchers():
             watcher.close()
+
+    def _rows(self, name: str, definition: Obj) -> list[Resource]:
+        found = self._parts.get(name)
+        if found is None or not found.fits(definition):
+            found = self._parts[name] = parts(definition)
+        return rows(definition, found, self._by_webhook)
 
     def _object_changed(self, name: str, event: Event) -> None:
         if event.new is not None or name not in self._installed:

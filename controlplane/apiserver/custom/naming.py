@@ -31,6 +31,11 @@ def accepted(definition: Obj) -> Obj:
     return found
 
 
+def has_names(definition: Obj) -> bool:
+    """Whether it has every name that it needs."""
+    return all(accepted(definition).get(key) for key in (*_RESOURCES, *_KINDS))
+
+
 def is_served(definition: Obj) -> bool:
     """Whether requests for its objects are answered."""
     return any(condition_holds(definition, kind) for kind in ("NamesAccepted", "Established"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from apimachinery.kinds import GET_PATCH_UPDATE, STANDARD, Kind, Subresource
 from apimachinery.objects import Obj, condition_holds
@@ -22,17 +24,49 @@ _SCALE = Subresource("scale", GET_PATCH_UPDATE, "Scale", "autoscaling", "v1")
 ByWebhook = Callable[[Obj], Converter]
 
 
-def rows(definition: Obj, by_webhook: ByWebhook) -> list[Resource]:
-    """Empty while its names are not accepted."""
-    if not naming.is_served(definition) or not naming.accepted(definition).get("plural"):
-        return []
+@dataclass(frozen=True)
+class Parts:
+    """What takes long to make of a definition with large schemas, and is the same while its spec and names are: the
+    schemas by apiVersion, and what is published by the name of the version.
+    """
+
+    source: Any
+    schemas: Mapping[str, CustomSchema]
+    types: Mapping[str, Mapping[str, Definition]]
+
+    def fits(self, definition: Obj) -> bool:
+        """Whether it was made of this."""
+        return bool(self.source == _source(definition))
+
+
+def _source(definition: Obj) -> Any:
+    whole = naming.has_names(definition)
+    return definition["spec"], naming.accepted(definition) if whole else definition["spec"]["names"]
+
+
+def parts(definition: Obj) -> Parts:
+    """Those of a definition, also of one whose names are not accepted yet."""
     spec = definition["spec"]
-    versions = [one for one in spec["versions"] if one.get("served") or one.get("storage")]
-    stored = next(one["name"] for one in versions if one.get("storage"))
+    versions, stored = _versions(spec)
     schemas = {f"{spec['group']}/{one['name']}": _schema(spec, one) for one in spec["versions"]}
-    webhook = (spec.get("conversion") or {}).get("strategy") == "Webhook"
+    types = {one["name"]: _types(_kind(definition, one, stored), spec, one) for one in versions}
+    return Parts(_source(definition), schemas, types)
+
+
+def _versions(spec: Obj) -> tuple[list[Obj], str]:
+    """What is served or stored, and the name of the one that is stored."""
+    found = [one for one in spec["versions"] if one.get("served") or one.get("storage")]
+    return found, next(one["name"] for one in found if one.get("storage"))
+
+
+def rows(definition: Obj, made: Parts, by_webhook: ByWebhook) -> list[Resource]:
+    """Empty while its names are not accepted. made: its parts."""
+    if not naming.is_served(definition) or not naming.has_names(definition):
+        return []
+    versions, stored = _versions(definition["spec"])
+    webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
     converter = by_webhook(definition) if webhook else ByName()
-    return [_row(definition, version, stored, schemas, converter) for version in versions]
+    return [_row(definition, version, stored, made, converter) for version in versions]
 
 
 def _schema(spec: Obj, version: Obj) -> CustomSchema:
@@ -40,15 +74,13 @@ def _schema(spec: Obj, version: Obj) -> CustomSchema:
     return CustomSchema(raw, bool(spec.get("preserveUnknownFields")))
 
 
-def _row(
-    definition: Obj, version: Obj, stored: str, schemas: dict[str, CustomSchema], converter: Converter
-) -> Resource:
+def _row(definition: Obj, version: Obj, stored: str, made: Parts, converter: Converter) -> Resource:
     spec, ending = definition["spec"], condition_holds(definition, "Terminating")
     kind = _kind(definition, version, stored)
     since = int(definition["metadata"]["resourceVersion"])
     place = (kind.group, rank(kind.version), kind.plural)
     custom = Version(
-        kind.api_version, f"{kind.group}/{stored}", schemas, converter, since, place, columns.scale(version)
+        kind.api_version, f"{kind.group}/{stored}", made.schemas, converter, since, place, columns.scale(version)
     )
     return Resource(
         kind,
@@ -56,7 +88,7 @@ def _row(
         columns=columns.table(version),
         fields=columns.fields(version),
         deprecated=_deprecation(spec, version) if version.get("deprecated") else "",
-        definitions=_types(kind, spec, version),
+        definitions=made.types[kind.version],
         custom=custom,
         served=bool(version.get("served")),
         told=_with_verbs(kind) if ending else None,
@@ -74,7 +106,7 @@ def _with_verbs(kind: Kind) -> Kind:
 
 
 def _kind(definition: Obj, version: Obj, stored: str) -> Kind:
-    spec, names = definition["spec"], naming.accepted(definition)
+    spec, names = _source(definition)
     given = version.get("subresources") or {}
     status = Subresource("status", GET_PATCH_UPDATE, names["kind"])
     found = [status] if given.get("status") is not None else []

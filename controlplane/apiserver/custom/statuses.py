@@ -35,6 +35,8 @@ class Statuses:
             self._queue.add(other["metadata"]["name"])
 
     async def _mend(self, name: str) -> None:
+        # Who is told that it is established finds it served.
+        await self._definitions.made(name)
         found = self._registry.find(DEFINITION, "", name)
         if found is None or self._judged(found) == (found.get("status") or {}):
             return

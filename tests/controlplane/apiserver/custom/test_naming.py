@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from apimachinery.objects import Obj, condition
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom.naming import judged
-from controlplane.apiserver.custom.rows import rows
+from controlplane.apiserver.custom.rows import parts, rows
 from controlplane.apiserver.places import rank
 from tests.controlplane.apiserver.custom.definitions import GROUP, definition, version
 
@@ -55,7 +56,7 @@ def test_a_name_that_another_has_is_refused_and_the_rest_accepted(asked: Obj, re
     assert state(found, "Established") == ("False", "NotAccepted", "not all names are accepted")
     kept = set(given["spec"]["names"]) - set(asked)
     assert {key: given["spec"]["names"][key] for key in kept}.items() <= found["status"]["acceptedNames"].items()
-    assert not rows(found, _nobody)
+    assert not shown(found)
     free = settled(found)
     assert state(free, "NamesAccepted")[0] == state(free, "Established")[0] == "True"
 
@@ -65,7 +66,7 @@ def test_who_is_served_stays_so_while_new_names_are_refused() -> None:
     changed = {**mine, "spec": {**mine["spec"], "names": {**mine["spec"]["names"], "shortNames": ["bt"]}}}
     found = settled(changed, other)
     assert state(found, "NamesAccepted")[1] == "ShortNamesConflict" and state(found, "Established")[0] == "True"
-    assert [row.kind.short_names for row in rows(found, _nobody)] == [("sh",)]
+    assert [row.kind.short_names for row in shown(found)] == [("sh",)]
 
 
 def test_several_short_names_in_use_are_all_told() -> None:
@@ -106,6 +107,11 @@ def test_versions_are_preferred_as_kubernetes_ranks_them() -> None:
     assert sorted(reversed(order), key=rank) == order
 
 
+def shown(given: Obj) -> list[Resource]:
+    """The rows of a definition."""
+    return rows(given, parts(given), _nobody)
+
+
 def _nobody(given: Any) -> Any:
     raise AssertionError("no webhook")
 
@@ -116,7 +122,7 @@ def test_rows_are_what_is_served_or_stored() -> None:
     new = version("v2", storage=False)
     gone = version("v0", storage=False, served=False)
     hidden["storage"], old["storage"] = True, False
-    found = {row.kind.version: row for row in rows(settled(definition(old, hidden, new, gone)), _nobody)}
+    found = {row.kind.version: row for row in shown(settled(definition(old, hidden, new, gone)))}
     assert {name: row.served for name, row in found.items()} == {"v1": True, "v1beta1": False, "v2": True}
     assert {row.kind.stored_version for row in found.values()} == {"v1beta1"}
     assert found["v1"].deprecated == f"{GROUP}/v1 Boat is deprecated; use {GROUP}/v2 Boat"

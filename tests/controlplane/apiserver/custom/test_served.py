@@ -11,7 +11,7 @@ from apimachinery import errors
 from apimachinery.client import Client, PatchType
 from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
 from apimachinery.objects import Obj, condition_holds, name
-from tests.controlplane.apiserver.custom.definitions import GROUP, NAME, V1, V2, boat, definition, version
+from tests.controlplane.apiserver.custom.definitions import GROUP, NAME, V1, V2, boat, definition, of_type, version
 from tests.controlplane.apiserver.server import run, serving
 from tests.waiting import until
 
@@ -92,6 +92,31 @@ def test_each_version_shows_and_takes_the_same_objects_and_the_stored_one_may_ch
         assert "keel" not in shown[2]["spec"]
 
     run(tmp_path, test)
+
+
+def test_a_large_definition_is_made_beside_the_loop_and_served_when_it_says_so(tmp_path: Path) -> None:
+    many = of_type({f"field{number}": {"type": "string", "description": "x" * 60} for number in range(2000)})
+    large = version(schema={"openAPIV3Schema": of_type({"spec": many})}, subresources={})
+
+    async def main() -> None:
+        async with serving(tmp_path) as client:
+            made = await established(client, definition(large))
+            assert (await client.create(V1, boat("a", field1="b")))["spec"] == {"field1": "b"}
+            kept = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+            kept["field1"]["default"], kept["field2"]["default"] = "c", "d"
+            await client.update(DEFINITION, made)
+
+            async def filled() -> bool:
+                return bool((await client.get(V1, "a", "default"))["spec"] == {"field1": "b", "field2": "d"})
+
+            await until(filled)
+        async with serving(tmp_path) as client:
+            assert await filled_in(client)
+
+    async def filled_in(client: Client) -> bool:
+        return bool((await client.get(V1, "a", "default"))["spec"].get("field2") == "d")
+
+    asyncio.run(main())
 
 
 def test_new_defaults_are_shown_of_what_is_there_and_watches_begin_anew(tmp_path: Path) -> None:
