@@ -9,7 +9,6 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,8 +24,8 @@ from apimachinery import kinds, kubeconfig
 from lab.paths import Paths
 from lab.process import entering, on_node
 from lab.supervisor_client import Supervision
+from tests.cluster.commands import ROOT, Commands
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 
 
@@ -48,15 +47,24 @@ def run(
         check=False,
         env={**os.environ, **(env or {})},
     )
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done
+    return _well(argv, done) if check else done
 
 
 def wherry(*arguments: str, timeout: float = 450, check: bool = True) -> subprocess.CompletedProcess[str]:
     """The command line, as `./wherry` runs it once everything is installed."""
-    env = {"PYTHONPATH": str(ROOT)}
-    return run([sys.executable, "-m", "lab", *arguments], timeout=timeout, check=check, env=env)
+    done = _commands().run(list(arguments), {**os.environ, "PYTHONPATH": str(ROOT)}, timeout)
+    return _well(["wherry", *arguments], done) if check else done
+
+
+@functools.cache
+def _commands() -> Commands:
+    return Commands()
+
+
+def _well(argv: list[str], done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    if done.returncode:
+        raise AssertionError(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
 
 
 def fetch(address: str, port: int = 80, timeout: float = 30.0) -> str:
