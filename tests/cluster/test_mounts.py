@@ -78,5 +78,6 @@ def test_no_mount_of_a_pod_is_seen_on_the_machine(clean: Lab) -> None:
     below = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     ours = sorted(path for path in below if f"/wherry/{lab.name}/" in path)
     run = f"/run/wherry/{lab.name}"
-    kept = [f"{run}/mounts", *(f"{run}/mounts/node{n}" for n in (1, 2, 3))]
-    assert ours == [*kept, *(f"{run}/node{n}" for n in (1, 2, 3))]
+    # The nodes' namespaces of mounts and of hostnames, which are held by mounts, and what each node has of its own.
+    places = [f"{run}/{holder}" for holder in ("hostnames", "mounts")]
+    assert ours == sorted([*places, *(f"{each}/node{n}" for each in (run, *places) for n in (1, 2, 3))])
