@@ -41,12 +41,14 @@ def ruleset(
     nodes: Iterable[Address],
     tunnel_port: int = 0,
     steered: bool = False,
+    here: Iterable[Address] = (),
 ) -> str:
     """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
     text.
 
     `own` are the node's pod CIDRs: only their traffic is looked at. `cluster` and `nodes` keep their sources.
-    `tunnel_port`: of vxlan, 0 where there is none. `steered`: what pods send to nodes goes by a device.
+    `tunnel_port`: of vxlan, 0 where there is none. `steered`: what pods send to nodes goes by a device. `here`: this
+    node's addresses, to which the others send.
     """
     table = f"inet {table_of(bridge)}"
     lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
@@ -59,7 +61,7 @@ def ruleset(
             lines += _leaving(version, {*networks, *mine, _MULTICAST[version]})
             starts += [f"    {family} saddr {c} jump leaving{version}" for c in sorted(map(str, mine))]
     if tunnel_port:
-        lines += _tunnel(tunnel_port)
+        lines += _tunnel(tunnel_port, here)
     if steered or tunnel_port:
         lines += _answers(bridge)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
@@ -88,14 +90,15 @@ def _leaving(version: int, inside: Iterable[Network]) -> list[str]:
     ]
 
 
-def _tunnel(port: int) -> list[str]:
-    known = [f"    {family} saddr @nodes{version} notrack accept" for version, family in _FAMILY.items()]
-    out = [f"    {family} daddr @nodes{version} notrack" for version, family in _FAMILY.items()]
-    # Every packet comes by here: what is none of it leaves first, and the one look for a route comes late.
-    others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept", "    fib daddr type != local accept"]
-    start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others]
-    sent = ["  chain output {", "    type filter hook output priority raw;", *others[:2], *out, "  }"]
-    return [*start, *known, "    drop", "  }", *sent]
+def _tunnel(port: int, here: Iterable[Address]) -> list[str]:
+    known = {version: f"{family} saddr @nodes{version} notrack accept" for version, family in _FAMILY.items()}
+    out = [f"    {family} daddr @nodes{version} notrack accept" for version, family in _FAMILY.items()]
+    # Every packet comes by here: what is none of it leaves first. What is as it should be needs no look for a route.
+    others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept"]
+    plain = [f"    {_FAMILY[a.version]} daddr {a} {known[a.version]}" for a in sorted(here, key=str)]
+    start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others, *plain]
+    rest = ["    fib daddr type != local accept", *(f"    {rule}" for rule in known.values()), "    drop", "  }"]
+    return [*start, *rest, "  chain output {", "    type filter hook output priority raw;", *others, *out, "  }"]
 
 
 def _answers(bridge: str) -> list[str]:
@@ -117,11 +120,12 @@ class Masquerade(Table):
         nodes: Iterable[Address],
         tunnel_port: int,
         steered: bool = False,
+        here: Iterable[Address] = (),
     ) -> None:
         """As `ruleset`. NftError when the kernel refuses; the next call tries again. No table where nothing has to be
         in it."""
         sources = list(own)
         if sources or tunnel_port or steered:
-            await self.keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered))
+            await self.keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered, here))
         else:
             await self.forget()

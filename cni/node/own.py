@@ -52,7 +52,9 @@ class OwnNetwork:
         sources = own.cidrs if self._settings.masquerade else ()
         addresses = [a for n in nodes for a in n.addresses]
         try:
-            await self.masquerade.translate(sources, self._settings.ranges, addresses, tunnel_port, steered)
+            await self.masquerade.translate(
+                sources, self._settings.ranges, addresses, tunnel_port, steered, own.addresses
+            )
         except _REFUSED as problem:
             problems.add(f"pod network: {problem or type(problem).__name__}")
         cidrs = [str(c) for c in own.cidrs]

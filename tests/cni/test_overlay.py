@@ -103,11 +103,13 @@ def test_the_mtu_is_what_fits_through_the_link_between_the_nodes() -> None:
 
 
 def test_only_nodes_may_send_encapsulated_packets() -> None:
-    text = ruleset("cni0", [], [], [ip_address("10.9.0.1"), ip_address("fd99::2")], 4789)
+    nodes = [ip_address("10.9.0.1"), ip_address("fd99::2")]
+    text = ruleset("cni0", [], [], nodes, 4789, here=nodes[:1])
     chain = text.partition("priority raw;\n")[2].partition("}")[0]
     assert [line.strip() for line in chain.splitlines() if line.strip()] == [
         "meta l4proto != udp accept",
         "udp dport != 4789 accept",
+        "ip daddr 10.9.0.1 ip saddr @nodes4 notrack accept",
         "fib daddr type != local accept",
         "ip saddr @nodes4 notrack accept",
         "ip6 saddr @nodes6 notrack accept",
