@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
@@ -13,6 +14,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from apimachinery import errors
 from apimachinery.kinds import API_SERVICE, SERVICE
 from controlplane.apiserver.aggregation import conditions, documents, remotes
 from controlplane.apiserver.discovery import Others, ordered
@@ -53,207 +55,216 @@ async def asked(client, folder, path, method="GET", **more):
         yield response
 
 
-def test_a_request_is_passed_on_with_its_users_name(tmp_path):
-    async def test(client, behind):
-        seen: dict[str, Any] = {}
+async def _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path):
+    seen: dict[str, Any] = {}
 
-        async def answer(request):
-            if not request.path.endswith("/status"):
-                return None
-            seen.update(method=request.method, target=request.raw_path, body=await request.read())
-            headers = [
-                ("Warning", '299 - "one"'),
-                ("Warning", '299 - "two"'),
-                ("X-Own", "1"),
-                ("Cache-Control", "max-age=3"),
-            ]
-            return web.Response(
-                status=202, body=b'{"kind":"Flunder"}', content_type="application/json", headers=headers
-            )
-
-        behind.answer = answer
-        given = {
-            "Content-Type": "application/merge-patch+json",
-            "X-Remote-User": "somebody",
-            "X-Remote-Group": "system:masters",
-            "X-Remote-Extra-Reason": "none",
-            "Authorization": "Basic eDp5",
-        }
-        path = f"{FLUNDERS}/a%2Fb/status?x=1&x=%2F"
-        async with asked(client, tmp_path, path, "PATCH", data=b"{}", headers=given) as response:
-            assert (response.status, await response.read()) == (202, b'{"kind":"Flunder"}')
-            assert response.headers["X-Own"] == "1"
-            assert response.headers.getall("Cache-Control") == ["max-age=3"]
-            assert response.headers["Warning"] == '299 - "one", 299 - "two"'
-        assert seen == {"method": "PATCH", "target": path, "body": b"{}"}
-        headers = behind.headers(f"{FLUNDERS}/a/b/status")
-        assert headers["x-remote-user"] == ["admin"]
-        assert headers["x-remote-group"] == ["system:masters", "system:authenticated"]
-        assert "authorization" not in headers
-        assert "x-remote-extra-reason" not in headers
-        assert list(name for name in headers if name.startswith("x-remote-extra-")) == [
-            "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
+    async def answer(request):
+        if not request.path.endswith("/status"):
+            return None
+        seen.update(method=request.method, target=request.raw_path, body=await request.read())
+        headers = [
+            ("Warning", '299 - "one"'),
+            ("Warning", '299 - "two"'),
+            ("X-Own", "1"),
+            ("Cache-Control", "max-age=3"),
         ]
-        assert headers["content-type"] == ["application/merge-patch+json"]
-        assert headers["x-forwarded-for"] == ["127.0.0.1"]
-        assert headers["x-forwarded-host"] == [client.server.removeprefix("https://")]
+        return web.Response(status=202, body=b'{"kind":"Flunder"}', content_type="application/json", headers=headers)
 
-    run(tmp_path, test)
-
-
-def test_a_watch_comes_as_it_is_told_and_ends_with_its_client(tmp_path):
-    async def test(client, behind):
-        gone = asyncio.Event()
-
-        async def answer(request):
-            if request.path != FLUNDERS:
-                return None
-            response = web.StreamResponse(headers={"Content-Type": "application/json"})
-            await response.prepare(request)
-            try:
-                await response.write(b'{"type":"ADDED"}\n')
-                while True:
-                    await response.write(b'{"type":"MODIFIED"}\n')
-                    await asyncio.sleep(0.01)
-            except (ConnectionError, asyncio.CancelledError):
-                gone.set()
-                raise
-
-        behind.answer = answer
-        async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
-            assert await response.content.readline() == b'{"type":"ADDED"}\n'
-            assert await response.content.readline() == b'{"type":"MODIFIED"}\n'
-        await asyncio.wait_for(gone.wait(), 10)
-
-    run(tmp_path, test)
+    behind.answer = answer
+    given = {
+        "Content-Type": "application/merge-patch+json",
+        "X-Remote-User": "somebody",
+        "X-Remote-Group": "system:masters",
+        "X-Remote-Extra-Reason": "none",
+        "Authorization": "Basic eDp5",
+    }
+    path = f"{FLUNDERS}/a%2Fb/status?x=1&x=%2F"
+    async with asked(client, tmp_path, path, "PATCH", data=b"{}", headers=given) as response:
+        assert (response.status, await response.read()) == (202, b'{"kind":"Flunder"}')
+        assert response.headers["X-Own"] == "1"
+        assert response.headers.getall("Cache-Control") == ["max-age=3"]
+        assert response.headers["Warning"] == '299 - "one", 299 - "two"'
+    assert seen == {"method": "PATCH", "target": path, "body": b"{}"}
+    headers = behind.headers(f"{FLUNDERS}/a/b/status")
+    assert headers["x-remote-user"] == ["admin"]
+    assert headers["x-remote-group"] == ["system:masters", "system:authenticated"]
+    assert "authorization" not in headers
+    assert "x-remote-extra-reason" not in headers
+    assert list(name for name in headers if name.startswith("x-remote-extra-")) == [
+        "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
+    ]
+    assert headers["content-type"] == ["application/merge-patch+json"]
+    assert headers["x-forwarded-for"] == ["127.0.0.1"]
+    assert headers["x-forwarded-host"] == [client.server.removeprefix("https://")]
 
 
-def test_an_answer_that_is_cut_short_does_not_look_whole(tmp_path, caplog):
-    async def test(client, behind):
-        async def answer(request):
-            if request.path != FLUNDERS:
-                return None
-            response = web.StreamResponse(headers={"Content-Type": "application/json"})
-            await response.prepare(request)
+async def _a_watch_comes_as_it_is_told_and_ends_with_its_client(client, behind, tmp_path):
+    gone = asyncio.Event()
+
+    async def answer(request):
+        if request.path != FLUNDERS:
+            return None
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        try:
             await response.write(b'{"type":"ADDED"}\n')
-            request.transport.abort()
-            return response
+            while True:
+                await response.write(b'{"type":"MODIFIED"}\n')
+                await asyncio.sleep(0.01)
+        except ConnectionError:
+            gone.set()
+        return response
 
-        behind.answer = answer
-        async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
-            with pytest.raises(aiohttp.ClientPayloadError):
-                await response.read()
-        assert not [one for one in caplog.records if one.levelname == "ERROR"]
-
-    run(tmp_path, test)
+    behind.answer = answer
+    async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
+        assert await response.content.readline() == b'{"type":"ADDED"}\n'
+        assert await response.content.readline() == b'{"type":"MODIFIED"}\n'
+    await asyncio.wait_for(gone.wait(), 10)
 
 
-def test_another_protocol_is_carried_both_ways(tmp_path):
+async def _an_answer_that_is_cut_short_does_not_look_whole(client, behind, tmp_path, caplog):
+    async def answer(request):
+        if request.path != FLUNDERS:
+            return None
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        await response.write(b'{"type":"ADDED"}\n')
+        request.transport.abort()
+        return response
+
+    behind.answer = answer
+    async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
+async def _another_protocol_is_carried_both_ways(client, behind, tmp_path):
+    async def answer(request):
+        if request.path != f"{FLUNDERS}/a/exec":
+            return None
+        socket = web.WebSocketResponse(protocols=("echo",))
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(f"{request.headers['X-Remote-User']} {message.data}")
+        return socket
+
+    behind.answer = answer
+    context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+    context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
+    async with aiohttp.ClientSession() as session:
+        url = f"{client.server}{FLUNDERS}/a/exec"
+        async with session.ws_connect(url, ssl=context, protocols=("echo",)) as socket:
+            assert socket.protocol == "echo"
+            await socket.send_str("hello")
+            assert (await socket.receive()).data == "admin hello"
+
+
+async def _who_may_not_is_not_passed_on(client, behind, tmp_path):
+    before = len([one for one in behind.asked if one.path == FLUNDERS])
+    async with aiohttp.ClientSession() as session:
+        trust = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        async with session.get(client.server + FLUNDERS, ssl=trust) as response:
+            assert response.status == 403
+            text = (await response.json())["message"]
+    assert text == (
+        'flunders.flunders.test is forbidden: User "system:anonymous" cannot list resource "flunders" in API group'
+        ' "flunders.test" in the namespace "default"'
+    )
+    assert len([one for one in behind.asked if one.path == FLUNDERS]) == before
+
+
+async def _without_its_service_it_is_not_available(client, behind, tmp_path):
+    made = await client.create(API_SERVICE, behind.api_service())
+    assert made["status"] == {}
+    found = await until(lambda: condition(client, "ServiceNotFound"))
+    assert (found["status"], found["message"]) == ("False", 'service/flunders in "default" is not present')
+    async with asked(client, tmp_path, FLUNDERS) as response:
+        assert (response.status, await response.text()) == (503, "service unavailable\n")
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    await client.create(SERVICE, behind.service())
+    found = await until(lambda: condition(client, "Passed"))
+    assert (found["status"], found["message"]) == ("True", "all checks passed")
+    # It comes to this server's own groups, and goes from there.
+    await client.delete(API_SERVICE, NAME)
+    async with asked(client, tmp_path, FLUNDERS) as response:
+        assert response.status == 404
+
+
+async def _a_server_that_answers_badly_is_not_available(client, behind, tmp_path):
+    async def refuse(request):
+        return web.Response(status=403)
+
+    behind.answer = refuse
+    await behind.register(client)
+    found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
+    url = f"https://localhost:{behind.port}{ROOT}"
+    assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
+    behind.answer = None
+    await until(lambda: condition(client, "Passed"))
+
+
+async def _a_server_that_is_not_trusted_is_not_available(client, behind, tmp_path):
+    await behind.register(client, caBundle=None)
+    found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
+    assert "tls: failed to verify certificate: x509: certificate signed by unknown authority" in found["message"]
+    change = {"spec": {"insecureSkipTLSVerify": True}}
+    await client.patch(API_SERVICE, NAME, change)
+    await until(lambda: condition(client, "Passed"))
+    async with asked(client, tmp_path, ROOT) as response:
+        assert (await response.json())["resources"] == aggregated.RESOURCES["resources"]
+
+
+async def _a_server_that_went_away_is_told_by_the_answer(client, behind, tmp_path):
+    service = await client.get(SERVICE, "flunders", "default")
+    service["spec"]["externalName"] = "localhost.invalid"
+    await client.update(SERVICE, service)
+    async with asked(client, tmp_path, FLUNDERS) as response:
+        assert response.status == 503
+        text = await response.text()
+    assert text in (
+        "service unavailable\n",
+        "error trying to reach service: dial tcp: lookup localhost.invalid: no such host\n",
+    )
+
+
+def test_requests_are_passed_on(tmp_path, caplog):
     async def test(client, behind):
-        async def answer(request):
-            if request.path != f"{FLUNDERS}/a/exec":
-                return None
-            socket = web.WebSocketResponse(protocols=("echo",))
-            await socket.prepare(request)
-            async for message in socket:
-                await socket.send_str(f"{request.headers['X-Remote-User']} {message.data}")
-            return socket
-
-        behind.answer = answer
-        context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
-        context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
-        async with aiohttp.ClientSession() as session:
-            url = f"{client.server}{FLUNDERS}/a/exec"
-            async with session.ws_connect(url, ssl=context, protocols=("echo",)) as socket:
-                assert socket.protocol == "echo"
-                await socket.send_str("hello")
-                assert (await socket.receive()).data == "admin hello"
-
-    run(tmp_path, test)
-
-
-def test_who_may_not_is_not_passed_on(tmp_path):
-    async def test(client, behind):
-        before = len([one for one in behind.asked if one.path == FLUNDERS])
-        async with aiohttp.ClientSession() as session:
-            trust = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
-            async with session.get(client.server + FLUNDERS, ssl=trust) as response:
-                assert response.status == 403
-                text = (await response.json())["message"]
-        assert text == (
-            'flunders.flunders.test is forbidden: User "system:anonymous" cannot list resource "flunders" in API group'
-            ' "flunders.test" in the namespace "default"'
-        )
-        assert len([one for one in behind.asked if one.path == FLUNDERS]) == before
-
-    run(tmp_path, test)
-
-
-def test_without_its_service_it_is_not_available(tmp_path):
-    async def test(client, behind):
-        made = await client.create(API_SERVICE, behind.api_service())
-        assert made["status"] == {}
-        found = await until(lambda: condition(client, "ServiceNotFound"))
-        assert (found["status"], found["message"]) == ("False", 'service/flunders in "default" is not present')
-        async with asked(client, tmp_path, FLUNDERS) as response:
-            assert (response.status, await response.text()) == (503, "service unavailable\n")
-            assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
-            assert response.headers["X-Content-Type-Options"] == "nosniff"
-        await client.create(SERVICE, behind.service())
-        found = await until(lambda: condition(client, "Passed"))
-        assert (found["status"], found["message"]) == ("True", "all checks passed")
-        # It comes to this server's own groups, and goes from there.
-        await client.delete(API_SERVICE, NAME)
-        async with asked(client, tmp_path, FLUNDERS) as response:
-            assert response.status == 404
-
-    run(tmp_path, test, register=False)
-
-
-def test_a_server_that_answers_badly_is_not_available(tmp_path):
-    async def test(client, behind):
-        async def refuse(request):
-            return web.Response(status=403)
-
-        behind.answer = refuse
-        await behind.register(client)
-        found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
-        url = f"https://localhost:{behind.port}{ROOT}"
-        assert found["message"] == f"failing or missing response from {url}: bad status from {url}: 403"
+        await _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path)
         behind.answer = None
-        await until(lambda: condition(client, "Passed"))
-
-    run(tmp_path, test, register=False)
-
-
-def test_a_server_that_is_not_trusted_is_not_available(tmp_path):
-    async def test(client, behind):
-        await behind.register(client, caBundle=None)
-        found = await until(lambda: condition(client, "FailedDiscoveryCheck"))
-        assert "tls: failed to verify certificate: x509: certificate signed by unknown authority" in found["message"]
-        change = {"spec": {"insecureSkipTLSVerify": True}}
-        await client.patch(API_SERVICE, NAME, change)
-        await until(lambda: condition(client, "Passed"))
-        async with asked(client, tmp_path, ROOT) as response:
-            assert (await response.json())["resources"] == aggregated.RESOURCES["resources"]
-
-    run(tmp_path, test, register=False)
-
-
-def test_a_server_that_went_away_is_told_by_the_answer(tmp_path):
-    async def test(client, behind):
-        service = await client.get(SERVICE, "flunders", "default")
-        service["spec"]["externalName"] = "localhost.invalid"
-        await client.update(SERVICE, service)
-        async with asked(client, tmp_path, FLUNDERS) as response:
-            assert response.status == 503
-            text = await response.text()
-        assert text in (
-            "service unavailable\n",
-            "error trying to reach service: dial tcp: lookup localhost.invalid: no such host\n",
-        )
+        await _a_watch_comes_as_it_is_told_and_ends_with_its_client(client, behind, tmp_path)
+        behind.answer = None
+        await _an_answer_that_is_cut_short_does_not_look_whole(client, behind, tmp_path, caplog)
+        behind.answer = None
+        await _another_protocol_is_carried_both_ways(client, behind, tmp_path)
+        behind.answer = None
+        await _who_may_not_is_not_passed_on(client, behind, tmp_path)
+        behind.answer = None
+        await _a_server_that_went_away_is_told_by_the_answer(client, behind, tmp_path)
+        behind.answer = None
 
     run(tmp_path, test)
+
+
+def test_who_is_available(tmp_path):
+    async def test(client, behind):
+        await _without_its_service_it_is_not_available(client, behind, tmp_path)
+        await _forgotten(client, behind)
+        await _a_server_that_answers_badly_is_not_available(client, behind, tmp_path)
+        await _forgotten(client, behind)
+        await _a_server_that_is_not_trusted_is_not_available(client, behind, tmp_path)
+        await _forgotten(client, behind)
+
+    run(tmp_path, test, register=False)
+
+
+async def _forgotten(client, behind):
+    """Nothing is left of what was registered."""
+    behind.answer = None
+    for kind, name, namespace in ((API_SERVICE, NAME, None), (SERVICE, "flunders", "default")):
+        with contextlib.suppress(errors.NotFound):
+            await client.delete(kind, name, namespace)
 
 
 SPEC = {
