@@ -19,6 +19,7 @@ __all__ = [
     "base64_text",
     "int_or_string",
     "microtime",
+    "no_local_time",
     "quantity_text",
     "timestamp",
 ]
@@ -126,6 +127,11 @@ def _parse_time(value: Any, layout: str, pieces: Pieces) -> datetime.datetime | 
         except OverflowError:
             return None
     return None if when == _ZERO_TIME else when
+
+
+def no_local_time(value: str) -> str:
+    """Why a text is no time without a zone, "" when it is one."""
+    return _time_complaint(value, "2006-01-02T15:04:05", TIME_PIECES)
 
 
 def _time_complaint(value: str, layout: str, pieces: Pieces) -> str:

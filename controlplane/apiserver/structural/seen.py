@@ -15,6 +15,7 @@ from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.kinds import KeyedList, PartMap, SetList
 from apimachinery.cel.values.times import Duration, Timestamp, parse_timestamp
 from apimachinery.objects import Obj
+from apimachinery.schema import scalars
 from controlplane.apiserver.expressions.published import RESERVED, escaped
 from controlplane.apiserver.structural.declared import declared, with_meta
 from controlplane.apiserver.structural.reading import EMBEDDED, INT_OR_STRING, LIST_TYPE, MAP_KEYS, one
@@ -107,7 +108,11 @@ def _lazily(make: Callable[[str], Any], what: str) -> See:
 
 def _moment(text: str) -> Timestamp:
     # Without a zone it is one of UTC.
-    return parse_timestamp(text if text[-1:] in "zZ" or "+" in text or "-" in text[10:] else f"{text}Z")
+    try:
+        return parse_timestamp(text if text[-1:] in "zZ" or "+" in text or "-" in text[10:] else f"{text}Z")
+    except EvaluationError:
+        # Upstream tries this spelling last.
+        raise EvaluationError(scalars.no_local_time(text)) from None
 
 
 def _bytes(text: str) -> bytes:

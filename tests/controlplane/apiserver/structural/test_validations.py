@@ -66,6 +66,11 @@ def told(schema: Obj, new: Any, *old: Any, **more: Any) -> list[str]:
          "2019-01-01T00:00:00+01:00",
          ['spec.a: Invalid value: "2019-01-01T00:00:00+01:00": failed rule: '
           "self > timestamp('2020-01-01T00:00:00Z')"]),
+        # The format takes small letters, which the language does not.
+        (ruled({**TEXT, "format": "date-time"}, "self > timestamp(0)"), "2021-01-01t00:00:00z",
+         ['spec.a: Invalid value: "string": Invalid date-time formatted string 2021-01-01t00:00:00z: parsing time '
+          '"2021-01-01t00:00:00z" as "2006-01-02T15:04:05": cannot parse "t00:00:00z" as "T" evaluating rule: '
+          "self > timestamp(0)"]),
         (ruled({**TEXT, "format": "date"}, "self.getFullYear() == 2021"), "2021-01-01", []),
         (ruled({**TEXT, "format": "duration"}, "self == duration('1h')"), "1 hour", []),
         (ruled({**TEXT, "format": "byte"}, "size(self) == 3"), "YWJj", []),
