@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.lab import Lab, web
+from tests.controlplane.apiserver.custom.definitions import GROUP, boat, definition, version
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
@@ -121,3 +122,26 @@ def pod_named(
     container |= {key: value for key, value in (("env", env), ("volumeMounts", mounts)) if value}
     spec = {"containers": [container], "terminationGracePeriodSeconds": 0, **({"volumes": volumes} if volumes else {})}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_a_custom_resource_is_as_good_as_any(clean: Lab) -> None:
+    lab = clean
+    name = f"boats.{GROUP}"
+    columns = [{"name": "Sail", "type": "string", "jsonPath": ".spec.sail"}]
+    lab.apply(definition(version(additionalPrinterColumns=columns)))
+    lab.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
+    assert "Boat" in lab.kubectl("api-resources", f"--api-group={GROUP}")
+    lab.apply(boat("a"), boat("b", sail="lug"))
+    shown = lab.kubectl("get", "bt").splitlines()
+    assert [line.split()[:2] for line in shown] == [["NAME", "SAIL"], ["a", "gaff"], ["b", "lug"]]
+    assert "boat.sea.example.com/a" in lab.kubectl("get", "all")
+    assert "crew\t<integer>" in lab.kubectl("explain", "boats.spec")
+    lab.kubectl("scale", "--replicas=3", "boat/a")
+    lab.kubectl("patch", "boat", "a", "--type=merge", "-p", '{"spec":{"sail":"square"}}')
+    lab.kubectl("wait", "--for=jsonpath={.spec.sail}=square", "boat/a", "--timeout=60s")
+    stored = json.loads(lab.kubectl("get", "boat", "a", "-o", "json"))
+    assert stored["spec"] == {"sail": "square", "crew": 3, "replicas": 3}
+    described = lab.kubectl("describe", "boat", "a")
+    assert "Sail:" in described and "Crew:" in described
+    lab.kubectl("delete", "crd", name, "--timeout=60s")
+    assert name not in lab.kubectl("get", "crd", "-o", "name")
