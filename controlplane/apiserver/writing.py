@@ -63,7 +63,7 @@ class Writing:
         body, wanted = await off_loop(context.size, orjson.dumps, obj), obj["metadata"].get("uid")
 
         def refuse(stored: str) -> errors.ApiError:
-            row = self._registry.catalog.of(storage)
+            row = replace(self._registry.catalog.of(storage), kind=kind)
             return unlike(row, namespace, request.name, wanted, stored, dry_run=context.dry_run)
 
         def change(old: Obj) -> Obj:

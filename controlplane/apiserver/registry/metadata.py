@@ -15,7 +15,7 @@ from controlplane.apiserver import ids
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED = 63
 # What a client cannot change, whatever it sends, and what it cannot take away.
-_KEPT = ("creationTimestamp", "generation", "selfLink")
+_KEPT = ("creationTimestamp", "generation")
 _STAYING = ("uid", "deletionGracePeriodSeconds")
 
 
@@ -66,9 +66,13 @@ def complete(obj: Obj, now: datetime) -> None:
     metadata["creationTimestamp"] = format_time(now)
 
 
-def fill_changed(kind: Kind, new: Obj, old: Obj) -> None:
-    """Metadata of an object to be replaced: what is the server's is taken from the stored one."""
+def fill_changed(kind: Kind, new: Obj, old: Obj, kept: bool = True) -> None:
+    """Metadata of an object to be replaced: what is the server's is taken from the stored one. kept: it will be stored,
+    and a link to itself is not; a dry run answers with the one that it was given.
+    """
     metadata, stored = of(new), old["metadata"]
+    if kept:
+        metadata.pop("selfLink", None)
     metadata["name"] = stored["name"]
     if kind.namespaced:
         metadata["namespace"] = stored["namespace"]

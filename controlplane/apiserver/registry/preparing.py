@@ -76,7 +76,7 @@ class Preparation:
     def begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
         """Up to admission; what nobody acts on."""
         strategy = self.strategy(kind)
-        metadata.fill_changed(kind, new, old)
+        metadata.fill_changed(kind, new, old, not context.dry_run)
         gaps = [] if subresource else self._gaps.told(kind, self._catalog.schema, new, old)
         # A change is tried again where somebody was faster.
         context.empties = Empties()
@@ -94,7 +94,7 @@ class Preparation:
         strategy, subresource = self.strategy(kind), admission.subresource
         context.warnings.extend(metadata.single_owners(new, admitted=True))
         if admission.changed:
-            metadata.fill_changed(kind, new, old)
+            metadata.fill_changed(kind, new, old, not context.dry_run)
             if upkeep.has_status(kind) and not subresource:
                 upkeep.keep_status(new, old)
         if subresource == "status":

@@ -316,6 +316,33 @@ def test_an_empty_list_that_got_its_default_changes_nothing(tmp_path: Path) -> N
     run(tmp_path, test)
 
 
+def test_a_dry_run_answers_with_the_link_and_version_that_it_was_given(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        trial = {"dryRun": "All"}
+        link = {"metadata": {"selfLink": "/x"}}
+        obj = config_map("m") | {"metadata": {"name": "m", "resourceVersion": "5"}}
+        made = await client.request("POST", MAPS, body=obj, query=trial)
+        assert made["metadata"]["resourceVersion"] == "5"
+        await client.create(kinds.CONFIG_MAP, config_map("m"))
+        assert (await patched(client, f"{MAPS}/m", link, MERGE, **trial))["metadata"]["selfLink"] == "/x"
+        assert "selfLink" not in (await patched(client, f"{MAPS}/m", link, MERGE))["metadata"]
+
+    run(tmp_path, test)
+
+
+def test_another_uid_is_refused_in_the_name_of_the_group_that_was_asked(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        event: Obj = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}}
+        await client.request("POST", "/api/v1/namespaces/default/events", body=event)
+        other = {"metadata": {"name": "e", "uid": "x"}, "regarding": {"namespace": "default"}}
+        for group, named in (("api/v1", "events"), ("apis/events.k8s.io/v1", "events.events.k8s.io")):
+            path = f"/{group}/namespaces/default/events/e"
+            with pytest.raises(errors.Conflict, match=f'on {named} "e": StorageError.*/events/default/e,'):
+                await client.request("PUT", path, body=other)
+
+    run(tmp_path, test)
+
+
 def test_empty_lists_and_maps_are_shown_as_they_were_written(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         await client.create(kinds.DEPLOYMENT, deployment())

@@ -38,6 +38,9 @@ def _each_finalizer(namespace: Obj, at: Place) -> Iterator[FieldError]:
 def _pod_security(namespace: Obj, at: Place) -> Iterator[FieldError]:
     """The labels that say what pods of a namespace may do."""
     labels = namespace["metadata"].get("labels") or {}
+    if any(formats.qualified_name(key) or formats.label_value(value) for key, value in labels.items()):
+        # To upstream this is admission's, which does not see what is no label.
+        return
     for mode in _MODES:
         key = f"pod-security.kubernetes.io/{mode}"
         if key in labels and labels[key] not in _LEVELS:

@@ -241,6 +241,12 @@ def test_immutable_data_stands(kind: str) -> None:
 # --- namespaces and events ---
 
 
+def test_what_is_no_label_says_nothing_of_pod_security() -> None:
+    space = made("Namespace")
+    space["metadata"] = {"name": "x", "labels": {"pod-security.kubernetes.io/audit-version": "latest "}}
+    assert told(space) == []
+
+
 def test_a_namespaces_finalizers_and_pod_security() -> None:
     labels = {"pod-security.kubernetes.io/warn": "strict", "pod-security.kubernetes.io/audit-version": "v1.01"}
     space = made("Namespace", spec={"finalizers": ["mine", "a.b/c", "kubernetes"]})
