@@ -40,8 +40,15 @@ class Commands:
         self._link, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with far:
             argv = [sys.executable, "-m", __name__, str(far.fileno())]
-            # Nobody waits for it: it ends when the link does.
-            subprocess.Popen(argv, pass_fds=[far.fileno()], cwd=ROOT, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(argv, pass_fds=[far.fileno()], cwd=ROOT, stdin=subprocess.DEVNULL)
+
+    def __enter__(self) -> Commands:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it. Otherwise it ends by itself once the process that made this has ended."""
+        self._link.close()
+        self._process.wait()
 
     def run(
         self, arguments: list[str], environment: dict[str, str], timeout: float
