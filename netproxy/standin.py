@@ -2,9 +2,9 @@
 
 A full write of iptables takes seconds from some thousand Services on, whoever makes it: iptables-restore alone needs
 them. The same Services are a few maps in nftables, written in a tenth of the time. So when iptables' rules were lost,
-or never were there, the maps come first, then the chains, and the maps go when the chains stand. Both translate alike
-and the kernel asks only until one has: for a moment in which both stand nothing differs. Hosts without nftables wait
-for the chains.
+or there are very many and never were any, the maps come first, then the chains, and the maps go when the chains stand.
+Both translate alike and the kernel asks only until one has: for a moment in which both stand nothing differs. Hosts
+without nftables wait for the chains.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from netproxy.model import PortKey, Route
 from netproxy.nftables.apply import NftablesMode
 
 log = logging.getLogger(__name__)
-_MANY_ROUTES = 500
+_MANY_LOST = 500
 """with fewer the chains are written nearly as soon as the maps"""
+_MANY_NEW = 2000
+"""where rules were not lost but never there, and nothing flows that would wait: with fewer, the chains stand in half a
+second"""
 
 
 class StoodInFor:
@@ -38,6 +41,7 @@ class StoodInFor:
         self._grounds = tuple(replace(ground, nft_table=names.stand_in_table(ground.nft_table)) for ground in grounds)
         self._netns = netns
         self._lost = False
+        self._stands = False
 
     async def open(self) -> None:
         await self._mode.open()
@@ -46,11 +50,13 @@ class StoodInFor:
         await self._mode.prepare()
 
     async def rebuild(self, routes: Mapping[PortKey, Route]) -> None:
-        if len(routes) >= _MANY_ROUTES and (self._lost or not await self._mode.in_force()):
+        many = len(routes) >= (_MANY_LOST if self._lost else _MANY_NEW)
+        if many and (self._lost or not await self._mode.in_force()):
             await self._stand(routes)
         await self._mode.rebuild(routes)
         self._lost = False
-        await self._remove()
+        if self._stands:
+            await self._remove()
 
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         await self._mode.change(routes)
@@ -68,6 +74,8 @@ class StoodInFor:
 
     async def tidy(self) -> None:
         await self._mode.tidy()
+        # One that an earlier process left. To look for it at each write would wait until the kernel is done with that.
+        await self._remove()
 
     def close(self) -> None:
         self._mode.close()
@@ -75,6 +83,7 @@ class StoodInFor:
     async def _stand(self, routes: Mapping[PortKey, Route]) -> None:
         # What it remembers of its plan goes before the chains are planned, which take as much memory.
         stand_in = NftablesMode(self._grounds, self._netns)
+        self._stands = True
         try:
             await stand_in.open()
             await stand_in.rebuild(routes)
@@ -87,10 +96,10 @@ class StoodInFor:
             stand_in.close()
 
     async def _remove(self) -> None:
-        """Also one that an earlier process left."""
         stand_in = NftablesMode(self._grounds, self._netns)
         try:
             await stand_in.cleanup()
+            self._stands = False
         except (NftError, asyncio.TimeoutError) as error:
             log.debug("no stand-in to remove: %s", error)
         finally:

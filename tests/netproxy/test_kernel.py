@@ -364,7 +364,7 @@ def test_a_restarted_proxy_remembers_session_affinity(mode_name: str) -> None:
 
 
 def test_a_flat_table_serves_until_lost_iptables_chains_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(standin, "_MANY_ROUTES", 1)
+    monkeypatch.setattr(standin, "_MANY_NEW", 1)
     served: list[str] = []
 
     async def body(rig: Rig, mode: modes.Mode) -> None:
@@ -387,6 +387,7 @@ def test_a_flat_table_serves_until_lost_iptables_chains_are_written(monkeypatch:
         monkeypatch.setattr(IptablesMode, "rebuild", write)
         await command.run(["nsenter", f"--net={rig.node}", "nft", "add", "table", "ip", "wherry-stand-in"], timeout=60)
         await mode.rebuild(routes)
+        await mode.tidy()
         assert "stand-in" not in await ruleset(rig)
 
     run(body, "iptables")

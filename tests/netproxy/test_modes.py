@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from netproxy import modes
 from netproxy.ground import Ground
+from netproxy.iptables.apply import IptablesMode
 from netproxy.model import Family
+from netproxy.nftables.apply import NftablesMode
 from netproxy.settings import Settings
+from netproxy.standin import StoodInFor
 
 GROUNDS = (Ground(Family.IPV4),)
 
@@ -77,3 +82,46 @@ def test_the_settings_take_every_mode_and_no_other() -> None:
         assert Settings(kubeconfig=Path("k"), mode=mode).mode == mode
     with pytest.raises(ValueError, match="mode: use one of nftables, ipvs, iptables, userspace, auto"):
         Settings(kubeconfig=Path("k"), mode="ebpf")
+
+
+@pytest.mark.parametrize(
+    ("count", "in_force", "lost", "wanted"),
+    [
+        (600, False, False, False),
+        (600, False, True, True),
+        (400, False, True, False),
+        (2100, False, False, True),
+        (2100, True, False, False),
+        (2100, True, True, True),
+    ],
+)
+def test_flat_tables_stand_in_for_many_lost_chains_and_for_very_many_new_ones(
+    monkeypatch: pytest.MonkeyPatch, count: int, in_force: bool, lost: bool, wanted: bool
+) -> None:
+    order: list[str] = []
+
+    def noted(name: str, answer: bool = False) -> Any:
+        async def call(*_: Any) -> bool:
+            order.append(name)
+            return answer
+
+        return call
+
+    async def lose(_: Any, on_lost: Callable[[], None], on_mended: Callable[[], None]) -> None:
+        on_lost()
+
+    monkeypatch.setattr(IptablesMode, "in_force", lambda _: noted("asked", in_force)())
+    monkeypatch.setattr(IptablesMode, "rebuild", noted("chains"))
+    monkeypatch.setattr(IptablesMode, "watch", lose)
+    for name in ("open", "rebuild", "cleanup"):
+        monkeypatch.setattr(NftablesMode, name, noted(f"maps {name}"))
+
+    async def body() -> None:
+        mode = StoodInFor(GROUNDS)
+        if lost:
+            await mode.watch(lambda: None, lambda: None)
+        await mode.rebuild(dict.fromkeys(range(count)))  # type: ignore[arg-type]  # how many there are is what counts
+
+    asyncio.run(body())
+    maps = (["maps open", "maps rebuild"], ["maps cleanup"]) if wanted else ([], [])
+    assert [one for one in order if one != "asked"] == [*maps[0], "chains", *maps[1]]
