@@ -92,7 +92,11 @@ class ClusterDns:
 
 
 async def keep_address(address: str) -> None:
-    """Have the address on the loopback device, for ever: whatever the rules are, this host answers for it."""
+    """Have the address on the loopback device, for ever: whatever the rules are, this host answers for it.
+
+    It only answers: masquerading takes the first address it finds where a device has none to choose (a tunnel's), and
+    loopback is the first device. Answers to this one would stay on the other node.
+    """
     with (
         Netlink() as kernel,
         contextlib.closing(
@@ -101,10 +105,10 @@ async def keep_address(address: str) -> None:
     ):
         index = kernel.index("lo")
         wanted = ipaddress.ip_interface(address)
-        kernel.do(routes.add_address(index, wanted))
+        kernel.do(routes.add_address(index, wanted, answering_only=True))
         async for messages in events.changes(listening):
             if messages is None or any(message.type == routes.RTM_DELADDR for message in messages):
-                kernel.do(routes.add_address(index, wanted))
+                kernel.do(routes.add_address(index, wanted, answering_only=True))
 
 
 def forget_addresses(settings: Dns) -> None:

@@ -37,7 +37,7 @@ def server(node: str) -> dict[str, Any]:
     port = {"containerPort": 8080, "hostPort": HOST_PORT}
     container = {"name": "c", "image": "wherry.local/busybox:1", "command": ["sh", "-c", http], "ports": [port]}
     spec = {"nodeName": node, "containers": [container], "terminationGracePeriodSeconds": 0}
-    metadata = {"name": f"on-{node}", "labels": {"app": "web"}}
+    metadata = {"name": f"on-{node}", "labels": {"app": "web", "on": node}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
@@ -88,6 +88,14 @@ def test_nodes_pods_and_services_have_and_answer_at_addresses_of_both_families(d
     for name, (_, wanted) in SHAPES.items():
         found = dual.get("service", name)["spec"]["clusterIPs"]
         assert versions(found) == wanted and all(within(address, SERVICES) for address in found)
+    far = service("far", selector={"on": "node2"}, ipFamilyPolicy="RequireDualStack")
+    dual.apply(far)
+    for address in dual.get("service", "far")["spec"]["clusterIPs"]:
+        # From the node itself, through the tunnel: only an address that the other node answers to brings it back.
+        ask = partial(dual.fetch_on_node, "node1", url_host(address))
+        assert eventually(ask, 20, f"a node reaches {address}") == "node2"
+    for name in SHAPES:
+        found = dual.get("service", name)["spec"]["clusterIPs"]
         for address in found:
             # Each node's proxy, and the host's, hears of the endpoints by itself.
             for ask in (

@@ -204,6 +204,9 @@ def test_the_address_comes_back_when_somebody_takes_it() -> None:
             (own,) = [a for a in kernel.addresses(kernel.index("lo")) if str(a.interface.ip) == DNS]
             kernel.do(routes.delete_address(own.index, own.interface))
         await node.until_named("web" + HERE, node.vip)
+        # What leaves by a device without an address of its own must not be given this one, which leads to each node.
+        shown = await node.shell("ip -4 -o address show dev lo", node.rig.node, check=True)
+        assert "scope link" in next(line for line in shown.splitlines() if DNS in line)
         node.processes.end("proxy")
         config = node.processes.folder / "proxy.yaml"
         await node.shell(f"{sys.executable} -m netproxy --cleanup --config {config}", node.rig.node, check=True)
