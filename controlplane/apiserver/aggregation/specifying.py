@@ -94,7 +94,9 @@ class Specifying:
                 self.version += 1
             return
         if not remote.available:
-            # It is heard of when it is.
+            # One that has told something is not heard of when it is; of the others that is soon enough.
+            if name in self._told:
+                self._queue.add_after(name, _AGAIN_SECONDS)
             return
         before = self._told.get(name, _NOTHING)
         try:

@@ -16,7 +16,7 @@ from yarl import URL
 
 from apimachinery import errors
 from apimachinery.kinds import API_SERVICE, SERVICE
-from controlplane.apiserver.aggregation import conditions, documents, remotes
+from controlplane.apiserver.aggregation import conditions, documents, remotes, specifying
 from controlplane.apiserver.discovery import Others, ordered
 from controlplane.apiserver.openapi import gnostic, merging
 from tests.controlplane.apiserver import aggregated
@@ -424,7 +424,32 @@ def test_groups_and_versions_come_by_their_places():
     assert found["c.test"] == ["v11", "v2", "v1", "v1beta2", "v1beta1", "bar", "foo"]
 
 
-def test_documents_of_openapi_are_told_too(tmp_path):
+async def _asked_again_after_a_while_away(client, behind):
+    """One that could not be asked when it was its turn is asked once it is available again."""
+
+    def looks():
+        return len([one for one in behind.asked if one.path == "/openapi/v2"])
+
+    good, behind.answer = behind.answer, _refused
+    await client.patch(API_SERVICE, NAME, {"spec": {"versionPriority": 11}})
+    await until(lambda: condition(client, "FailedDiscoveryCheck"))
+    await asyncio.sleep(3 * specifying._AGAIN_SECONDS)
+    behind.answer, before = good, looks()
+    await client.patch(API_SERVICE, NAME, {"spec": {"versionPriority": 12}})
+    await until(lambda: condition(client, "Passed"))
+    await until(lambda: _holds(lambda: looks() > before))
+
+
+async def _refused(request):
+    return web.Response(status=403)
+
+
+async def _holds(look):
+    return look()
+
+
+def test_documents_of_openapi_are_told_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(specifying, "_AGAIN_SECONDS", 0.1)
     name = f"apis/{GROUP}/{VERSION}"
     entry = {"serverRelativeURL": f"/openapi/v3/{name}?hash=1"}
     swagger: dict[str, Any] = {
@@ -453,6 +478,7 @@ def test_documents_of_openapi_are_told_too(tmp_path):
         assert whole["definitions"]["test.Flunder"] == swagger["definitions"]["test.Flunder"]
         packed = await client.request("GET", "/openapi/v2", headers={"Accept": gnostic.OLD_MEDIA_TYPE})
         assert "test.Flunder" in packed["raw"]
+        await _asked_again_after_a_while_away(client, behind)
         await client.delete(API_SERVICE, NAME)
         await until(lambda: _is(told(), None))
         assert "test.Flunder" not in (await client.request("GET", "/openapi/v2"))["definitions"]
