@@ -52,7 +52,17 @@ def _compare(node: Node | None, old: Any, new: Any) -> Triple:
     if node is not None and _descends(node, old, new):
         maps = node.shape != "list"
         return _members(node, old, new) if maps else _items(node, old, new)
+    if granular(node):
+        # Where a map may stand and one side has none: its parts went, or came, with it.
+        return (_parts(node, new), LEAF, _parts(node, old))
     return ({}, LEAF, {})
+
+
+def _parts(node: Node | None, value: Any) -> Fields:
+    """What a map has, itself left out; nothing for what is no map."""
+    if not isinstance(value, dict):
+        return {}
+    return {element: below for element, below in _everything(node, value).items() if element != HERE}
 
 
 def _descends(node: Node, old: Any, new: Any) -> bool:
