@@ -22,9 +22,12 @@ STREAMS = frozenset(("exec", "attach", "portforward", "proxy", "log"))
 _READING = frozenset(("get", "list", "head", "options"))
 
 
-def limit(request: Request) -> float | None:
-    """The seconds that a request may take, None for one that goes on until a side ends it. Raises BadRequest."""
-    if request.verb in LONG_RUNNING or request.subresource in STREAMS:
+def limit(request: Request, passed_on: bool = False) -> float | None:
+    """The seconds that a request may take, None for one that goes on until a side ends it. Raises BadRequest.
+
+    passed_on: another server answers it. What that one speaks beside HTTP goes on, too.
+    """
+    if request.verb in LONG_RUNNING or request.subresource in STREAMS or (passed_on and request.is_upgrade):
         return None
     text = request.param("timeout")
     if not text:

@@ -70,7 +70,7 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response | Hijacked:
         started = time.perf_counter()
         try:
-            limit = deadlines.limit(request)
+            limit = deadlines.limit(request, self._edge.elsewhere(request) is not None)
             await self._identify(request)
             reply = await deadlines.within(limit, self._answer(request), request.verb)
             response = self._encode(request, reply)
@@ -95,15 +95,17 @@ class Pipeline:
         request.user = user
 
     async def _answer(self, request: Request) -> Reply:
-        if request.kind is None and request.path.startswith("/apis/"):
-            await self._learn(request)
         wanted = attributes(request)
         decision = await self._edge.authorize(request.user, wanted)
         if not decision.allowed:
             error = refusal(request.user, wanted, decision.reason)
             self._refusals.note(request.user, error.message)
             raise error
-        return await (self._edge.elsewhere(request) or self._handler(request))(request)
+        elsewhere = self._edge.elsewhere(request)
+        if elsewhere is None and request.kind is None and request.path.startswith("/apis/"):
+            await self._learn(request)
+            elsewhere = self._edge.elsewhere(request)
+        return await (elsewhere or self._handler(request))(request)
 
     def _handler(self, request: Request) -> Handler:
         if not request.is_resource:

@@ -89,6 +89,11 @@ class Request:
     def is_resource(self) -> bool:
         return bool(self.resource)
 
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether another protocol is asked for."""
+        return "Upgrade" in self.headers and "upgrade" in self.headers.get("Connection", "").lower()
+
 
 class CutShort(Exception):
     """Somebody else's answer, passed on as it comes, has ended early: told by a connection that breaks off."""

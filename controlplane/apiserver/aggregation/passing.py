@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
+from controlplane.apiserver import deadlines
 from controlplane.apiserver.aggregation.dialling import Dialler, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
 from controlplane.apiserver.authn.authenticator import without_token
@@ -56,7 +57,7 @@ class Passing:
             return _told(503, f"error trying to reach service: {error}")
 
     async def _answered(self, address: Address, request: Request) -> Reply:
-        upgrade = proxy.is_upgrade(request)
+        upgrade = request.is_upgrade
         target = f"{request.path}?{request.raw_query}" if request.raw_query else request.path
         headers = list(_forwarded(request, upgrade))
         given = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
@@ -69,7 +70,8 @@ class Passing:
                 return HIJACKED
             return await proxy.answer_of(request, connection, way)
         is_discovery = len([part for part in request.path.split("/") if part]) == 3
-        seconds = _DISCOVERY_SECONDS if is_discovery else None
+        # The server's own deadline ends no write that is under way.
+        seconds = _DISCOVERY_SECONDS if is_discovery else deadlines.limit(request)
         answer = await self._dialler.ask(address, request.method, target, headers, body, seconds)
         return await proxy.answer_of(request, answer, way)
 

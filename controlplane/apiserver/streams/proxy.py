@@ -101,7 +101,7 @@ class Proxies:
             raise errors.BadRequest("address not allowed")
 
     async def _pass_on(self, request: Request, address: Address) -> Reply:
-        upgrade = is_upgrade(request)
+        upgrade = request.is_upgrade
         if not upgrade and not request.tail and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
             # Relative links of a page at the root would lead elsewhere without the slash.
             query = f"?{request.raw_query}" if request.raw_query else ""
@@ -149,11 +149,6 @@ class Answered(Protocol):
     def body(self) -> AsyncIterator[bytes]: ...
 
     async def close(self) -> None: ...
-
-
-def is_upgrade(request: Request) -> bool:
-    """Whether another protocol is asked for."""
-    return "upgrade" in request.headers.get("Connection", "").lower() and "Upgrade" in request.headers
 
 
 async def answer_of(request: Request, answer: Answered, way: Through) -> Response:

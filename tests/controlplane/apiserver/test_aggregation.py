@@ -19,6 +19,7 @@ from apimachinery.kinds import API_SERVICE, SERVICE
 from controlplane.apiserver.aggregation import conditions, documents, remotes, specifying
 from controlplane.apiserver.discovery import Others, ordered
 from controlplane.apiserver.openapi import gnostic, merging
+from controlplane.apiserver.reading import Reading
 from tests.controlplane.apiserver import aggregated
 from tests.controlplane.apiserver.aggregated import GROUP, NAME, VERSION
 from tests.controlplane.apiserver.server import DEADLINE, serving
@@ -141,7 +142,7 @@ async def _an_answer_that_is_cut_short_does_not_look_whole(client, behind, tmp_p
 
 async def _another_protocol_is_carried_both_ways(client, behind, tmp_path):
     async def answer(request):
-        if request.path != f"{FLUNDERS}/a/exec":
+        if request.path != f"{FLUNDERS}/a/console":
             return None
         socket = web.WebSocketResponse(protocols=("echo",))
         await socket.prepare(request)
@@ -153,11 +154,28 @@ async def _another_protocol_is_carried_both_ways(client, behind, tmp_path):
     context = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
     context.load_cert_chain(tmp_path / "admin.crt", tmp_path / "admin.key")
     async with aiohttp.ClientSession() as session:
-        url = f"{client.server}{FLUNDERS}/a/exec"
+        # It goes on for as long as both sides like.
+        url = f"{client.server}{FLUNDERS}/a/console?timeout=100ms"
         async with session.ws_connect(url, ssl=context, protocols=("echo",)) as socket:
             assert socket.protocol == "echo"
+            await asyncio.sleep(0.2)
             await socket.send_str("hello")
             assert (await socket.receive()).data == "admin hello"
+
+
+async def _a_write_that_is_not_answered_is_given_up(client, behind, tmp_path):
+    given_up = asyncio.Event()
+
+    async def answer(request):
+        if request.method == "POST":
+            transport = request.transport
+            await until(lambda: _holds(transport.is_closing))
+            given_up.set()
+
+    behind.answer = answer
+    async with asked(client, tmp_path, f"{FLUNDERS}?timeout=100ms", "POST", json={}) as response:
+        assert response.status == 504
+        await given_up.wait()
 
 
 async def _who_may_not_is_not_passed_on(client, behind, tmp_path):
@@ -229,7 +247,15 @@ async def _a_server_that_went_away_is_told_by_the_answer(client, behind, tmp_pat
     )
 
 
-def test_requests_are_passed_on(tmp_path, caplog):
+def test_requests_are_passed_on(tmp_path, caplog, monkeypatch):
+    learned: list[str] = []
+
+    async def learn(self, request):
+        learned.append(request.path)
+
+    # Where several servers share a store, it is asked then.
+    monkeypatch.setattr(Reading, "learn", learn)
+
     async def test(client, behind):
         await _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path)
         behind.answer = None
@@ -239,10 +265,20 @@ def test_requests_are_passed_on(tmp_path, caplog):
         behind.answer = None
         await _another_protocol_is_carried_both_ways(client, behind, tmp_path)
         behind.answer = None
+        await _a_write_that_is_not_answered_is_given_up(client, behind, tmp_path)
+        behind.answer = None
         await _who_may_not_is_not_passed_on(client, behind, tmp_path)
         behind.answer = None
         await _a_server_that_went_away_is_told_by_the_answer(client, behind, tmp_path)
         behind.answer = None
+        assert not [path for path in learned if path.startswith(ROOT)]
+        async with asked(client, tmp_path, "/apis/nobody.test/v1/things") as response:
+            assert response.status == 404
+        async with aiohttp.ClientSession() as session:
+            trust = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+            async with session.get(f"{client.server}/apis/nobody.test/v1/others", ssl=trust) as response:
+                assert response.status == 403
+        assert learned[-1] == "/apis/nobody.test/v1/things"
 
     run(tmp_path, test)
 
