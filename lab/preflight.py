@@ -141,15 +141,16 @@ def network_findings(mode: str) -> list[Finding]:
     """What a pod network lacks here."""
     if mode not in _DEVICES:
         return []
-    probe = netns.create(f"wherry-probe-{os.getpid()}")
-    try:
-        with Netlink(probe) as kernel:
+
+    def probe() -> None:
+        with Netlink() as kernel:
             kernel.do(_DEVICES[mode])
+
+    try:
+        netns.apart(probe)
     except NetlinkError as refused:
         hint = f"modprobe {mode}, or leave out --pod-network {mode}"
         return [Finding(f"the kernel has no {mode} ({refused.strerror}): {hint}")]
-    finally:
-        netns.delete(probe.name)
     return []
 
 

@@ -140,6 +140,18 @@ def call(namespace: Namespace, function: Callable[[], T]) -> T:
             os.close(fd)
 
 
+def apart(function: Callable[[], T]) -> T:
+    """The same in a new, empty namespace without a name, which ends with the last socket that was opened there: to try
+    something of which nothing may stay, whatever becomes of this process.
+    """
+
+    def body() -> T:
+        _unshare()
+        return function()
+
+    return _in_thread(body)
+
+
 def open_socket(namespace: Namespace, family: int, kind: int, protocol: int = 0) -> socket.socket:
     """A socket that lives inside the namespace (and keeps it alive); usable from any thread.
 
@@ -188,8 +200,12 @@ def _sysctl_path(name: str) -> Path:
     return Path("/proc/sys") / name.translate(str.maketrans("./", "/."))
 
 
-def _unshare_and_bind(path: Path) -> None:
+def _unshare() -> None:
     _check(_libc.unshare(_CLONE_NEWNET), "unshare a network namespace")
+
+
+def _unshare_and_bind(path: Path) -> None:
+    _unshare()
     mounts.mount(str(CURRENT), path, flags=mounts.MS_BIND)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from apimachinery.kit import mounts, netns
 from apimachinery.kit.command import Result
 from lab import preflight
 from lab.spec import POD_NETWORKS
@@ -89,6 +90,18 @@ def test_a_pod_network_that_the_kernel_lacks_is_named_with_its_mend() -> None:
         assert (told == []) is able, (mode, told)
         if told:
             assert f"no {mode} (" in told[0] and f"modprobe {mode}, or leave out --pod-network {mode}" in told[0]
+
+
+@pytest.mark.kernel
+def test_asking_the_kernel_for_a_pod_network_leaves_no_directory_of_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lab would find it there, think it the machine's and leave it, too."""
+    monkeypatch.setattr(netns, "DIRECTORY", tmp_path / "netns")
+    for mode in POD_NETWORKS:
+        preflight.network_findings(mode)
+    assert mounts.stacked(tmp_path / "netns") == 0
+    assert not (tmp_path / "netns").exists()
 
 
 def makes_link(kind: str) -> bool:
