@@ -1,7 +1,8 @@
 """JSONPath as kubectl and printer columns have it: compiled once, then asked of many objects.
 
 Source: the JSONPath support page of Kubernetes' documentation: fields, `['field']`, indexes, slices, unions, `*`, `..`
-and filters that compare two operands. What is not there is no result, as where missing keys are allowed.
+and filters that compare two operands. What is not there is no result, as where missing keys are allowed; nor is what
+upstream's fails at for one object: a part of a list that the list has not, a step of none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from apimachinery.numerals import INT64, whole
 from apimachinery.objects import dumps
 
 __all__ = ["JsonPathError", "compiled", "printed"]
@@ -22,6 +24,8 @@ _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 _SLICE = re.compile(r"(-?\d*):(-?\d*)(?::(-?\d+))?")
 _COMPARED = re.compile(r"(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+)")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+# Filters and brackets in filters and brackets. Nobody writes more, and each is a call in a call.
+_MOST_NESTED = 32
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
@@ -34,9 +38,11 @@ class JsonPathError(ValueError):
     """A text that is no path."""
 
 
-def compiled(text: str) -> Find:
-    """From `.spec.a`, without braces, to what finds its values in an object, in order. Raises JsonPathError."""
-    steps = _steps(text)
+def compiled(text: str, depth: int = 0) -> Find:
+    """From `.spec.a`, without braces, to what finds its values in an object, in order. depth: in how many filters and
+    brackets it stands. Raises JsonPathError.
+    """
+    steps = _steps(text, depth)
 
     def find(root: Any) -> list[Any]:
         found = [root]
@@ -56,7 +62,7 @@ def printed(value: Any) -> str:
     return "<nil>" if value is None else dumps(value).decode()
 
 
-def _steps(text: str) -> list[Step]:
+def _steps(text: str, depth: int) -> list[Step]:
     text = text.strip().removeprefix("$")
     steps: list[Step] = []
     at = 0
@@ -66,7 +72,7 @@ def _steps(text: str) -> list[Step]:
             at += 1 if text.startswith("..[", at) else 0
         if text[at] == "[":
             end = _closing(text, at)
-            steps.append(_bracket(text[at + 1 : end].strip()))
+            steps.append(_bracket(text[at + 1 : end].strip(), depth + 1))
             at = end + 1
             continue
         if text[at] == ".":
@@ -97,22 +103,28 @@ def _closing(text: str, begun: int) -> int:
     raise JsonPathError("unterminated array")
 
 
-def _bracket(inside: str) -> Step:
+def _bracket(inside: str, depth: int) -> Step:
+    if depth > _MOST_NESTED:
+        raise JsonPathError(f"more than {_MOST_NESTED} filters in each other")
     if inside == "*":
         return _everything
     if inside.startswith("?(") and inside.endswith(")"):
-        return _filter(inside[2:-1])
+        return _filter(inside[2:-1], depth)
     if "," in inside and not _QUOTED.fullmatch(inside):
-        parts = [_bracket(part.strip()) for part in inside.split(",")]
+        parts = [_bracket(part.strip(), depth + 1) for part in inside.split(",")]
         return lambda value: (found for part in parts for found in part(value))
     if quoted := _QUOTED.fullmatch(inside):
         return _member(re.sub(r"\\(.)", r"\1", quoted[1] if quoted[1] is not None else quoted[2]))
     if (part := _SLICE.fullmatch(inside)) is not None:
-        first, last, step = (int(given) if given else None for given in part.groups())
-        return lambda value: iter(value[slice(first, last, step)] if isinstance(value, list) else ())
-    if re.fullmatch(r"-?\d+", inside):
-        return _item(int(inside))
-    raise JsonPathError(f"invalid array index {inside}")
+        return _part(*(_index(given) if given else None for given in part.groups()))
+    return _item(_index(inside))
+
+
+def _index(text: str) -> int:
+    found = whole(text)
+    if found is None or not -INT64 <= found < INT64:
+        raise JsonPathError(f"invalid array index {text}")
+    return found
 
 
 def _member(name: str) -> Step:
@@ -131,6 +143,20 @@ def _item(index: int) -> Step:
     return step
 
 
+def _part(first: int | None = None, last: int | None = None, every: int | None = None) -> Step:
+    step = 1 if every is None else every
+
+    def found(value: Any) -> Iterator[Any]:
+        if not isinstance(value, list) or step <= 0:
+            return
+        begin, end = first or 0, len(value) if last is None else last
+        begin, end = (at + len(value) if at < 0 else at for at in (begin, end))
+        if 0 <= begin < end <= len(value):
+            yield from value[begin:end:step]
+
+    return found
+
+
 def _everything(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         yield from (value[key] for key in sorted(value))
@@ -139,17 +165,20 @@ def _everything(value: Any) -> Iterator[Any]:
 
 
 def _descendants(value: Any) -> Iterator[Any]:
-    yield value
-    for inner in _everything(value):
-        yield from _descendants(inner)
+    """Itself and whatever lies in it, what is above first. By hand: values lie deeper than calls may."""
+    left = [value]
+    while left:
+        value = left.pop()
+        yield value
+        left += reversed(list(_everything(value)))
 
 
-def _filter(text: str) -> Step:
+def _filter(text: str, depth: int) -> Step:
     found = _COMPARED.fullmatch(text)
     if found is None:
-        there = _operand(text)
+        there = _operand(text, depth)
         return lambda value: (item for item in (value if isinstance(value, list) else ()) if there(item))
-    left, right, sign = _operand(found[1].strip()), _operand(found[3].strip()), found[2]
+    left, right, sign = _operand(found[1].strip(), depth), _operand(found[3].strip(), depth), found[2]
 
     def holds(item: Any) -> bool:
         one, other = left(item), right(item)
@@ -165,13 +194,13 @@ def _filter(text: str) -> Step:
     return lambda value: (item for item in (value if isinstance(value, list) else ()) if holds(item))
 
 
-def _operand(text: str) -> Find:
+def _operand(text: str, depth: int) -> Find:
     if text.startswith("@"):
-        return compiled(text[1:])
+        return compiled(text[1:], depth)
     if quoted := _QUOTED.fullmatch(text):
         literal: Any = re.sub(r"\\(.)", r"\1", quoted[1] if quoted[1] is not None else quoted[2])
     elif _NUMBER.fullmatch(text):
-        literal = float(text) if re.search(r"[.eE]", text) else int(text)
+        literal = float(text) if re.search(r"[.eE]", text) else _index(text)
     elif text in ("true", "false"):
         literal = text == "true"
     else:

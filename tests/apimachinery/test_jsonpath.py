@@ -28,6 +28,13 @@ OBJ: dict[str, Any] = {
         (".spec.list[7].v", []),
         (".spec.list[1:].v", [2, 3]),
         (".spec.list[0,2].v", [1, 3]),
+        (".spec.list[:2].v", [1, 2]),
+        (".spec.list[-2:].v", [2, 3]),
+        (".spec.list[::2].v", [1, 3]),
+        (".spec.list[0:9].v", []),
+        (".spec.list[2:1].v", []),
+        (".spec.list[0:2:0].v", []),
+        (".spec.list[::-1].v", []),
         (".spec.list[*].n", ["x", "y"]),
         (".spec['a','b.c']", [1, "dotted"]),
         ("..type", ["Ready", "Other"]),
@@ -43,10 +50,26 @@ def test_what_a_path_finds(path: str, found: list[Any]) -> None:
     assert compiled(path)(OBJ) == found
 
 
-@pytest.mark.parametrize("path", [".spec[", ".spec[x]", ".spec[?(@.a==b)]", ".a b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".spec[", ".spec[x]", ".spec[?(@.a==b)]", ".a b"),
+        ".a[9223372036854775808]",
+        f".a[{'9' * 5000}]",
+        f".a[?(@.b=={'9' * 5000})]",
+        ".a" + "[?(@.b" * 1000 + ")]" * 1000,
+    ],
+)
 def test_what_is_no_path(path: str) -> None:
     with pytest.raises(JsonPathError):
         compiled(path)
+
+
+def test_what_lies_deep_is_found() -> None:
+    deep: Any = {"last": 1}
+    for _ in range(2000):
+        deep = [deep]
+    assert compiled("..last")(deep) == [1]
 
 
 def test_a_value_as_text() -> None:

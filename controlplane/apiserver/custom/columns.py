@@ -11,6 +11,7 @@ from apimachinery.objects import Obj
 from apimachinery.timestamps import parse_time
 from controlplane.apiserver.cache.selectable import Getter, Selectable
 from controlplane.apiserver.catalog.custom import ScalePaths
+from controlplane.apiserver.structural import fieldpaths
 from controlplane.apiserver.tables import texts
 from controlplane.apiserver.tables.spec import AGE, NAME, Column, Table
 
@@ -49,16 +50,20 @@ def scale(version: Obj) -> ScalePaths | None:
 
 def fields(version: Obj) -> Selectable:
     """What lists and watches of it may select on beside names."""
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
     paths = [one["jsonPath"] for one in version.get("selectableFields") or ()]
-    return Selectable({path.removeprefix("."): _getter(path) for path in paths}, _UNSUPPORTED)
+    return Selectable({path.removeprefix("."): _getter(path, schema) for path in paths}, _UNSUPPORTED)
 
 
-def _getter(path: str) -> Getter:
-    find = jsonpath.compiled(path)
+def _getter(path: str, schema: Obj | None) -> Getter:
+    """As the rules for definitions read the path: a name may have spaces and quotes in it."""
+    names, _ = fieldpaths.follow(path, schema, indexed=False)
 
     def get(obj: Obj) -> str:
-        found = find(obj)
-        return jsonpath.printed(found[0]) if found and found[0] is not None else ""
+        found: Any = obj
+        for name in names:
+            found = found.get(name) if isinstance(found, dict) else None
+        return jsonpath.printed(found) if found is not None else ""
 
     return get
 
