@@ -8,14 +8,14 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
 import yaml
 
+from apimachinery import errors
+
 _WIDTH = 80
-_EXPONENT_FROM = 6
 _TAG = "tag:yaml.org,2002:"
 _STR, _MAP, _INT, _FLOATING = f"{_TAG}str", f"{_TAG}map", f"{_TAG}int", f"{_TAG}float"
 _WORD = re.compile(
@@ -68,10 +68,14 @@ def _compared(left: str, right: str) -> int:
         if "0" in (mine, theirs) and re.search(r"[1-9][0-9]*\Z", left[:at]):
             # What stands before are digits of the same number.
             first, second = ("1" + first if first else "1"), ("1" + second if second else "1")
-        values = int(first or "0"), int(second or "0")
-        ranks = (values[0], len(first), mine), (values[1], len(second), theirs)
-        return -1 if ranks[0] < ranks[1] else 1
+        return -1 if (*_size(first), len(first), mine) < (*_size(second), len(second), theirs) else 1
     return len(left) - len(right)
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """What orders numbers, of however many digits."""
+    told = digits.lstrip("0")
+    return len(told), told
 
 
 def _number(text: str, at: int) -> str:
@@ -103,16 +107,7 @@ def _text(dumper: _Dumper, value: str) -> Any:
 
 
 def _float(dumper: _Dumper, value: float) -> Any:
-    """Go's shortest spelling: with an exponent from a million on, and below a tenth of a thousandth."""
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    power = len(digits) + exponent - 1
-    if -4 <= power < _EXPONENT_FROM or not value:
-        text = format(Decimal((sign, digits, exponent)), "f")
-    else:
-        shown = "".join(map(str, digits))
-        fraction = "." + shown[1:] if len(shown) > 1 else ""
-        text = f"{'-' * sign}{shown[0]}{fraction}e{power:+03d}"
+    text = errors.number(value)
     return dumper.represent_scalar(_INT if _INTEGER.fullmatch(text) else _FLOATING, text)
 
 

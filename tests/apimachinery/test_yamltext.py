@@ -35,6 +35,11 @@ def test_keys_are_in_the_order_of_their_numbers_and_letters_come_last():
     ]  # fmt: skip
 
 
+def test_keys_may_be_numbers_of_any_length():
+    keys = ["2" + "0" * 5000, "1" + "0" * 5000, "3"]
+    assert list(manifests.load_value(yamltext.dumps(dict.fromkeys(keys, 1)).decode())) == [keys[2], keys[1], keys[0]]
+
+
 def test_numbers_are_spelled_as_go_spells_them():
     numbers = {3.0: "3", -2.5: "-2.5", 123456.7: "123456.7", 1e6: "1e+06", 1234567.5: "1.2345675e+06", 1e-5: "1e-05"}
     numbers |= {1e20: "1e+20", 0.0001: "0.0001", 1e300: "1e+300", 12345678: "12345678"}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from apimachinery import errors
 from apimachinery.patch import strategic_merge
+from apimachinery.patch.order import ordered
 from apimachinery.schema import Node, Schema
 
 
@@ -196,3 +197,8 @@ def test_nothing_is_lost_and_nothing_is_touched(live: list[str], changed: list[s
     assert [name for name in order if name in changed] == changed
     again = strategic_merge(result, patch, node("v1", "Pod"))[0]
     assert {item["name"] for item in again["spec"]["containers"]} == set(expected)
+
+
+def test_many_items_that_nobody_has_given_a_place_come_as_they_are_in_no_time() -> None:
+    items = [{"name": str(number)} for number in range(30_000)]
+    assert ordered(items, [], [], "name") == items
