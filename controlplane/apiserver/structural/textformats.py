@@ -10,8 +10,9 @@ import datetime
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
-from apimachinery import addresses, duration, formats, patterns, urls
+from apimachinery import addresses, duration, errors, formats, patterns, urls
 
 __all__ = ["TEXTS", "known", "named", "nanoseconds"]
 
@@ -37,8 +38,9 @@ _CARD = (
 )
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Scala's spelling of durations: an amount and a unit, however often.
-_SPAN = re.compile(r"(\d+)\s*([A-Za-zµ]+)", re.ASCII)
+# Scala's spelling of durations: an amount and a unit, however often. No digit is looked at twice: texts are others'.
+_SPAN = re.compile(r"(?<!\d)(\d++)[\t\n\f\r ]*+([A-Za-zµ]++)", re.ASCII)
+_MOST, _LONGEST = 2**63, 19
 # Units by their whole names, and by how a name may begin.
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _UNITS |= {"hr": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9, "wk": 7 * 86400 * 10**9}
@@ -47,7 +49,8 @@ _STEMS |= {"day": 86400 * 10**9, "week": 7 * 86400 * 10**9}
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
 _QUOTED = r'"(?:[^"\\\r\n]|\\.)*"'
 _SPEC = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_ATOM}(?:\.{_ATOM})*|\[[^\]\[\\\s]+\])"
-_EMAIL = re.compile(rf"\s*(?:{_SPEC}|(?:(?:[\w.\-!#$%&'*+/=?^`{{|}}~]+|{_QUOTED})\s*)*<\s*{_SPEC}\s*>)\s*")
+# What was taken is never given back, or a text of some thirty letters could be taken apart for ever.
+_EMAIL = re.compile(rf"\s*+(?:{_SPEC}|(?:[\w\s.\-!#$%&'*+/=?^`{{|}}~]|{_QUOTED})*+<\s*+{_SPEC}\s*>)\s*")
 
 
 def _matching(pattern: str) -> Callable[[str], bool]:
@@ -79,12 +82,20 @@ def nanoseconds(text: str) -> int:
     try:
         return duration.nanoseconds(text)
     except ValueError:
-        found = [int(amount) * unit for amount, name in _SPAN.findall(text) for unit in _units(name.lower())]
+        found: list[int] = []
+        for span in _SPAN.finditer(text):
+            amount, name = span.groups()
+            plain = amount.lstrip("0")
+            if len(plain) > _LONGEST or (number := int(plain or "0")) >= _MOST:
+                raise ValueError(f"strconv.Atoi: parsing {errors.quoted(amount)}: value out of range") from None
+            found += (number * unit for unit in _units(name.lower()))
         if not found:
             raise ValueError(f"unable to parse {text} as duration") from None
-        return sum(found)
+        # Upstream counts in 64 bits, and around.
+        return (sum(found) + _MOST) % (2 * _MOST) - _MOST
 
 
+@lru_cache(64)
 def _units(name: str) -> list[int]:
     stems = [unit for stem, unit in _STEMS.items() if name.startswith(stem)]
     return [_UNITS[name], *stems] if name in _UNITS else stems
