@@ -125,7 +125,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Response:
-    """A finished answer: status, bytes or a stream of pieces, and headers.
+    """A finished answer: status, bytes or a stream of pieces, and headers (of which some may stand several times).
 
     A stream is sent chunked, each piece flushed at once, and closed (aclose) when the client goes away; with a
     `socket` a client may have it over a WebSocket instead.

@@ -8,6 +8,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from urllib.parse import parse_qs
 
+from multidict import CIMultiDict
+
 from apimachinery import errors
 from apimachinery.kit.http import web
 from controlplane.apiserver import ids, router
@@ -91,15 +93,15 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
             return await websocket.serve(raw, reply.socket, reply.body)
         finally:
             await _closed(reply.body)
-    headers = {
-        "Audit-Id": request.audit_id,
-        "Cache-Control": "no-cache, private",
-        "Content-Type": reply.content_type,
-    }
-    if reply.headers:
-        # However they are spelt: those of another server's answer, too.
-        said = {name.lower() for name in reply.headers}
-        headers = {name: value for name, value in headers.items() if name.lower() not in said} | dict(reply.headers)
+    headers = CIMultiDict(
+        {
+            "Audit-Id": request.audit_id,
+            "Cache-Control": "no-cache, private",
+            "Content-Type": reply.content_type,
+        }
+    )
+    # Those of another server's answer may be spelt otherwise, and be said several times.
+    headers.update(reply.headers)
     if reply.status == 204 or not reply.content_type:
         headers.pop("Content-Type", None)  # nothing follows that could have a type
     sendable: web.StreamResponse
@@ -146,7 +148,7 @@ def told_warnings(texts: Iterable[str]) -> list[str]:
     return told
 
 
-async def _compressed(raw: web.BaseRequest, body: bytes, headers: dict[str, str]) -> bytes:
+async def _compressed(raw: web.BaseRequest, body: bytes, headers: CIMultiDict[str]) -> bytes:
     """The body as it is sent: a large one compressed, which `headers` then say."""
     if len(body) <= compression.THRESHOLD_BYTES or "Content-Encoding" in headers:
         return body

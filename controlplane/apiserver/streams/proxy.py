@@ -13,9 +13,12 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from multidict import CIMultiDict
+
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
 from apimachinery.numerals import whole
+from controlplane.apiserver.authn.front_proxy import is_about
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
 from controlplane.apiserver.streams import backend, targets, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
@@ -153,18 +156,17 @@ class Answered(Protocol):
 
 async def answer_of(request: Request, answer: Answered, way: Through) -> Response:
     """What the client is sent of an answer: its links, if it has any, lead through the proxy."""
-    kept: dict[str, str] = {}
-    for name, value in answer.head.headers:
-        if name not in wire.HOP_BY_HOP and name not in _DROPPED:
-            # What is said several times is a list (RFC 9110, section 5.3).
-            kept[name] = f"{kept[name]}, {value}" if name in kept else value
+    # What is said several times stays so: cookies are no list (RFC 9110, section 5.3).
+    said = [one for one in answer.head.headers if one[0] not in wire.HOP_BY_HOP and one[0] not in _DROPPED]
+    kept = CIMultiDict(said)
     media = answer.head.get("content-type") or "application/octet-stream"
     status = answer.head.status
     if request.method == "HEAD":
         await answer.close()
         return Response(status, b"", media, kept)
     if target := answer.head.get("location"):
-        return Response(status, answer.body(), media, {**kept, "location": way.link(target)})
+        kept["location"] = way.link(target)
+        return Response(status, answer.body(), media, kept)
     if media.partition(";")[0].strip().lower() != "text/html":
         return Response(status, answer.body(), media, kept)
     start, rest = await _read(answer)
@@ -214,7 +216,7 @@ def _forwarded(request: Request, upgrade: bool) -> Iterable[tuple[str, str]]:
     """The client's headers without its credentials and without those about its own connection."""
     for name, value in request.headers.items():
         low = name.lower()
-        if low in PRIVATE or low.startswith("impersonate-"):
+        if low in PRIVATE or low.startswith("impersonate-") or is_about(name):
             continue
         if low not in wire.HOP_BY_HOP or (upgrade and low in ("connection", "upgrade")):
             yield name, value

@@ -84,7 +84,7 @@ async def _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path):
         assert (response.status, await response.read()) == (202, b'{"kind":"Flunder"}')
         assert response.headers["X-Own"] == "1"
         assert response.headers.getall("Cache-Control") == ["max-age=3"]
-        assert response.headers["Warning"] == '299 - "one", 299 - "two"'
+        assert response.headers.getall("Warning") == ['299 - "one"', '299 - "two"']
     assert seen == {"method": "PATCH", "target": path, "body": b"{}"}
     headers = behind.headers(f"{FLUNDERS}/a/b/status")
     assert headers["x-remote-user"] == ["admin"]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import random
 import tempfile
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from apimachinery import pki
 from apimachinery.errors import ApiError
@@ -79,6 +81,10 @@ def test_packed_pages_are_unpacked_and_packed_again():
     assert WAY.body(page, "br") is None and WAY.body(page, "gzip") is None
 
 
+# Long enough to be packed by this server, too, and of what hardly packs.
+LONG_PAGE = random.Random(1).randbytes(200_000).replace(b"<", b"")
+
+
 async def host(request: web.BaseRequest) -> web.StreamResponse:
     if request.headers.get("Upgrade") == "websocket":
         socket = web.WebSocketResponse()
@@ -91,8 +97,15 @@ async def host(request: web.BaseRequest) -> web.StreamResponse:
     headers = {"Access-Control-Allow-Origin": "*", "X-Seen": request.headers.get("X-Forwarded-Uri", "")}
     if request.path == "/page":
         return web.Response(text='<a href="/x">x</a>', content_type="text/html", headers=headers)
+    if request.path == "/packed":
+        packed = {**headers, "Content-Encoding": "gzip", "Content-Type": "text/html"}
+        return web.Response(body=gzip.compress(LONG_PAGE, 0), headers=packed)
+    if request.path == "/cookies":
+        cookies = [("Set-Cookie", "a=1; Expires=Wed, 09 Jun 2100 10:18:14 GMT"), ("Set-Cookie", "b=2")]
+        return web.Response(headers=CIMultiDict([*headers.items(), *cookies]))
     body = await request.read()
-    text = f"{request.method} {request.path_qs} {body.decode()} {request.headers.get('Authorization')}"
+    secrets = [name for name in request.headers if name.startswith(("Authorization", "X-Remote-"))] or None
+    text = f"{request.method} {request.path_qs} {body.decode()} {secrets}"
     return web.Response(text=text, headers=headers)
 
 
@@ -200,10 +213,13 @@ PROXY = "/api/v1/nodes/n/proxy"
 
 
 @pytest.mark.parametrize("method", ["DELETE", "GET", "OPTIONS", "PATCH", "POST", "PUT"])
-def test_every_method_passes_with_its_body_and_without_the_clients_token(method):
+def test_every_method_passes_with_its_body_and_without_who_asks(method):
+    named = {"Authorization": "Bearer t", "X-Remote-User": "jane", "X-Remote-Group": "g", "X-Remote-Extra-A": "1"}
+
     async def test(http):
         body = None if method == "GET" else b"body"
-        async with http.request(method, f"{PROXY}/some/path?method={method}", data=body) as answer:
+        path = f"{PROXY}/some/path?method={method}"
+        async with http.request(method, path, data=body, headers=named) as answer:
             assert answer.status == 200
             wanted = f"{method} /some/path?method={method} {(body or b'').decode()} None"
             assert await answer.text() == wanted
@@ -231,6 +247,24 @@ def test_pages_and_redirects_lead_through_the_proxy():
             assert await answer.text() == f'<a href="{PROXY}/x">x</a>'
         async with http.get(f"{PROXY}/away", allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (302, f"{PROXY}/there")
+
+    through(test)
+
+
+def test_a_packed_page_is_packed_once():
+    async def test(http):
+        async with http.get(f"{PROXY}/packed") as answer:
+            assert answer.headers.getall("Content-Encoding") == ["gzip"]
+            assert await answer.read() == LONG_PAGE
+
+    through(test)
+
+
+def test_each_cookie_passes_by_itself():
+    async def test(http):
+        async with http.get(f"{PROXY}/cookies") as answer:
+            told = answer.headers.getall("Set-Cookie")
+        assert told == ["a=1; Expires=Wed, 09 Jun 2100 10:18:14 GMT", "b=2"]
 
     through(test)
 
