@@ -27,6 +27,7 @@ __all__ = [
     "authority_key",
     "expires",
     "identity",
+    "is_issued_by",
     "issue",
     "named",
     "new_ca",
@@ -112,6 +113,15 @@ def issue(
     if alternatives := _alternatives(dns, ips):
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     return _pair(builder.sign(signer, hashes.SHA256()), key)
+
+
+def is_issued_by(der: bytes, authority: bytes) -> bool:
+    """Whether an authority has signed a certificate itself; both in DER. Whether it was to is not looked at."""
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(x509.load_der_x509_certificate(authority))
+    except (ValueError, TypeError, x509.InvalidVersion, InvalidSignature):
+        return False
+    return True
 
 
 def opened(ca: KeyPair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey]:

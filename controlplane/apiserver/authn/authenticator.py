@@ -147,11 +147,12 @@ class Authenticator:
             return known
         found = certificates.user_of(peer, der)
         holder = Holder(authenticated(found) if found is not None else None)
-        if self.fronts is not None and tls is not None:
-            chain = certificates.chain_of(tls)
-            fronts = self.fronts.has(chain, found.name if found is not None else "")
+        told = True
+        if self.fronts is not None and tls is not None and der is not None:
+            chain = self.fronts.behind(tls, der)
+            fronts, told = self.fronts.has(chain, found.name if found is not None else ""), bool(chain)
             holder = Holder(holder.user, fronts, self.fronts.is_client(chain))
-        if der is not None:
+        if der is not None and told:
             self._certificates[der] = holder
             if len(self._certificates) > CACHED_CERTIFICATES:
                 self._certificates.popitem(last=False)

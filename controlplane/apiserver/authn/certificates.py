@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from apimachinery import pki
 from controlplane.apiserver.authn.user import CREDENTIAL_ID
 from controlplane.apiserver.request import User
 
@@ -27,6 +28,14 @@ class Fronts:
     clients: frozenset[bytes]
     names: tuple[str, ...] = ()
 
+    def behind(self, tls: ssl.SSLObject, der: bytes) -> frozenset[bytes]:
+        """What a connection's client certificate (der) was proven by, of the authorities at least. Empty where that
+        cannot be told: a connection that resumes another has no chain any more, and who has signed the certificate
+        itself is found anew.
+        """
+        every = self.authorities | self.clients
+        return _chain(tls) or frozenset(one for one in every if one == der or pki.is_issued_by(der, one))
+
     def has(self, chain: frozenset[bytes], name: str) -> bool:
         """Whether a certificate of this common name, proven by that chain, is one of such a server."""
         return bool(chain & self.authorities) and (not self.names or name in self.names)
@@ -36,16 +45,22 @@ class Fronts:
         return bool(chain & self.clients)
 
 
+def listed(pem: str) -> list[str]:
+    """The certificates of a PEM file, each by itself, without what stands between them."""
+    return _CERTIFICATE.findall(pem)
+
+
 def ders(pem: str) -> frozenset[bytes]:
     """The certificates of a PEM file, each in DER."""
-    return frozenset(ssl.PEM_cert_to_DER_cert(found) for found in _CERTIFICATE.findall(pem))
+    return frozenset(map(ssl.PEM_cert_to_DER_cert, listed(pem)))
 
 
-def chain_of(tls: ssl.SSLObject) -> frozenset[bytes]:
-    """What a connection's client certificate was proven by, itself and the authority included, each in DER."""
+def _chain(tls: ssl.SSLObject) -> frozenset[bytes]:
+    """What a connection's client certificate was proven by in its handshake, itself and the authority included."""
     if hasattr(tls, "get_verified_chain"):  # Python 3.13
         return frozenset(tls.get_verified_chain())
-    return frozenset(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in tls._sslobj.get_verified_chain())  # type: ignore[attr-defined]
+    found = tls._sslobj.get_verified_chain() or ()  # type: ignore[attr-defined]
+    return frozenset(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found)
 
 
 def user_of(peer_certificate: Mapping[str, Any], der: bytes | None = None) -> User | None:

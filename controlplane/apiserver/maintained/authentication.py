@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from apimachinery import kinds
 from apimachinery.objects import Obj
-from controlplane.apiserver.authn import front_proxy
+from controlplane.apiserver.authn import certificates, front_proxy
 from controlplane.apiserver.maintained.keeping import Wanted
 
 AUTHENTICATION = "extension-apiserver-authentication"
@@ -22,7 +21,6 @@ _HEADERS = {
     "requestheader-group-headers": (front_proxy.GROUP,),
     "requestheader-extra-headers-prefix": (front_proxy.EXTRA,),
 }
-_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 def wanted(client_ca: str, front_ca: str = "", front_names: Sequence[str] = ()) -> tuple[Wanted, ...]:
@@ -60,7 +58,7 @@ def listed(stored: str, own: Iterable[str]) -> str:
 
 def joined(stored: str, own: str) -> str:
     """The certificates of both, each once: another server may still show those of an older authority."""
-    every = dict.fromkeys((*_CERTIFICATE.findall(stored), *_CERTIFICATE.findall(own)))
+    every = dict.fromkeys((*certificates.listed(stored), *certificates.listed(own)))
     return "".join(f"{certificate}\n" for certificate in every)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from apimachinery import pki
 from apimachinery.kinds import CONFIG_MAP
-from controlplane.apiserver.authn import front_proxy
+from controlplane.apiserver.authn import authenticator, front_proxy
 from controlplane.apiserver.maintained import authentication
 from controlplane.apiserver.request import User
 from tests.controlplane.apiserver import aggregated
@@ -74,6 +77,36 @@ def test_only_a_front_proxy_names_users(tmp_path):
     (tmp_path / "front.key").write_bytes(front.key_pem)
     (tmp_path / "both.crt").write_bytes(credentials()["ca.crt"] + authorities["ca"].cert_pem)
     run(tmp_path, test, client_ca_file=tmp_path / "both.crt", requestheader_client_ca_file=tmp_path / "front-ca.crt")
+
+
+def _resumed(server, folder, version):
+    """(whether a second connection resumes the first, on which nothing was asked; the status of a front proxy's
+    request on it)."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "front.crt", folder / "front.key")
+    context.minimum_version = context.maximum_version = version
+    where = (server.host, server.port)
+    with context.wrap_socket(socket.create_connection(where), server_hostname=server.host) as first:
+        if version == ssl.TLSVersion.TLSv1_3:
+            # The tickets come with the first answer; so this one is about nobody.
+            first.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            first.recv(4096)
+        session = first.session
+    again = socket.create_connection(where)
+    with context.wrap_socket(again, server_hostname=server.host, session=session) as second:
+        second.sendall(b"GET /api HTTP/1.1\r\nHost: a\r\nX-Remote-User: jane\r\nConnection: close\r\n\r\n")
+        return second.session_reused, int(second.recv(4096).split()[1])
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_front_proxy_is_known_on_a_connection_that_resumes_another(tmp_path, version, monkeypatch):
+    # As if so many others had come meanwhile.
+    monkeypatch.setattr(authenticator, "CACHED_CERTIFICATES", 0)
+
+    async def test(client):
+        assert await asyncio.to_thread(_resumed, URL(client.server), tmp_path, version) == (True, 200)
+
+    run(tmp_path, test, **aggregated.settings(tmp_path))
 
 
 def test_others_can_read_whom_to_believe(tmp_path):
