@@ -12,13 +12,13 @@ from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.subresources.scale import paths_of, scaled
 
 
-def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, strict: bool = False) -> None:
+async def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, strict: bool = False) -> None:
     """Make the changed object the one that is written, complete as if a client had sent it. Raises InternalError, in
-    a strict reading also for fields that its type does not have.
+    a strict reading also for fields that its type does not have, and ApiError where a conversion webhook has no use.
     """
     obj = admission.obj
     assert obj is not None
-    if admission.subresource and admission.operation in ("CREATE", "CONNECT"):
+    if is_own_body(admission):
         obj.clear()
         obj.update(new)
         return
@@ -30,6 +30,9 @@ def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, st
             obj["metadata"]["resourceVersion"] = version
         return
     new["kind"], new["apiVersion"] = kind.kind, kind.api_version
+    if registry.catalog.custom(kind) is not None:
+        # It is held against the schema of the version that is written alone, which may know more than this one.
+        new, kind, strict = await registry.catalog.shown(new, admission.kind), admission.kind, False
     try:
         codec.check(new, kind, Context(registry.catalog, field_validation="Strict" if strict else "Ignore"))
     except errors.ApiError as error:
@@ -41,6 +44,13 @@ def take_over(registry: Registry, kind: Kind, admission: Admission, new: Obj, st
     strategy.settle(whole)
     obj.clear()
     obj.update(whole)
+
+
+def is_own_body(admission: Admission) -> bool:
+    """Whether what is asked about is no object but what was sent to a subresource of one: a Binding, the options of a
+    stream.
+    """
+    return bool(admission.subresource) and admission.operation in ("CREATE", "CONNECT")
 
 
 def internal(text: str) -> errors.InternalError:

@@ -95,6 +95,13 @@ class Catalog:
         wanted = row.conversion
         return wanted.shown(obj) if wanted is not None else obj
 
+    async def shown(self, obj: Obj, kind: Kind) -> Obj:
+        """As convert(), also where a webhook has to be asked how a custom resource looks. Raises ApiError."""
+        custom = self._by_type[kind.api_version, kind.kind].custom
+        if custom is None or obj["apiVersion"] == kind.api_version:
+            return self.convert(obj, kind)
+        return await custom.brought(obj)
+
     def at(self, group: str, version: str, plural: str) -> Kind | None:
         """The kind that is served at `/apis/<group>/<version>/…/<plural>` (group "" for core)."""
         found = self._rows.get((group, version, plural))

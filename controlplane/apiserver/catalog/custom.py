@@ -39,7 +39,12 @@ class Custom(Protocol):
         """
 
     def converted(self, obj: Obj) -> Obj:
-        """An object of another version as this one. Raises LookupError where somebody else would have to be asked."""
+        """An object of another version as this one; parts may be shared, and what the schema of this one does not know
+        stays. Raises LookupError where somebody else would have to be asked.
+        """
+
+    async def brought(self, obj: Obj) -> Obj:
+        """The same, whoever has to be asked. Raises ApiError."""
 
     def ready(self, entry: Entry) -> bool:
         """Whether what is stored is what a client of this version is shown."""

@@ -57,8 +57,10 @@ class Version:
     def converted(self, obj: Obj) -> Obj:
         if not self._converter.alone:
             raise LookupError(f"a webhook says how {self.api_version} looks")
-        found: Obj = jsontext.copied(relabelled(obj, self.api_version))
-        self.schema.accept(found, stored=True)
+        return relabelled(obj, self.api_version)
+
+    async def brought(self, obj: Obj) -> Obj:
+        (found,) = await self._converter.convert([obj], self.api_version)
         return found
 
     def ready(self, entry: Entry) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from apimachinery import errors
@@ -12,6 +12,7 @@ from controlplane.apiserver.admission.plugin import Needs, Plugin
 from controlplane.apiserver.admission.policies.definitions import Binding, Definitions, Policy
 from controlplane.apiserver.admission.policies.naming import Asked
 from controlplane.apiserver.admission.policies.params import Misconfigured, collected, param_kind
+from controlplane.apiserver.admission.showing import both
 from controlplane.apiserver.admission.webhooks import review
 from controlplane.apiserver.admission.webhooks.hooks import EXEMPT, GROUP
 from controlplane.apiserver.admission_request import Admission, Operation
@@ -57,7 +58,7 @@ class PolicyPlugin(Plugin):
         requested = self.registry.catalog.find(admission.version, admission.kind.kind) or admission.kind
         return Asked(admission, requested, self.needs)
 
-    def _invocations(self, asked: Asked) -> Iterator[Invocation]:
+    async def _invocations(self, asked: Asked) -> AsyncIterator[Invocation]:
         """What is evaluated, in order; what it matches is looked at when it is its turn. Raises ApiError."""
         admission, registry = asked.admission, self.registry
         for policy, bindings in self._bound(admission):
@@ -70,25 +71,36 @@ class PolicyPlugin(Plugin):
                 yield Invocation(policy, None, kind, wrong=f"failed to configure policy: {error}")
                 continue
             for binding in bindings:
-                yield from self._of_binding(policy, binding, kind, params, asked)
+                async for one in self._of_binding(policy, binding, kind, params, asked):
+                    yield one
 
-    def _of_binding(
+    async def _of_binding(
         self, policy: Policy, binding: Binding, kind: Kind, params: Kind | None, asked: Asked
-    ) -> Iterator[Invocation]:
+    ) -> AsyncIterator[Invocation]:
         registry = self.registry
         if binding.matching is not None and not binding.matching.matches(asked.admission, asked.requested, registry):
             return
         try:
-            found = collected(params, binding, review.namespace_of(asked.admission), registry)
+            found = await collected(params, binding, review.namespace_of(asked.admission), registry)
         except Misconfigured as error:
             yield Invocation(policy, binding, kind, wrong=f"failed to configure binding: {error}")
+            return
+        try:
+            if found:
+                await both(asked.admission, kind, registry.catalog)
+        except errors.ApiError as error:
+            yield self._unseen(policy, binding, kind, error.message)
             return
         for one in found:
             yield Invocation(policy, binding, kind, one)
 
-    def _naming(self, one: Invocation, asked: Asked) -> Naming:
-        """Raises NotFound for a namespace that is not there."""
-        return Naming({**asked.names(one.kind), "params": one.params}, one.policy.variables)
+    def _unseen(self, policy: Policy, binding: Binding, kind: Kind, why: str) -> Invocation:
+        """A policy that speaks of a version in which the object cannot be shown."""
+        raise NotImplementedError
+
+    async def _naming(self, one: Invocation, asked: Asked) -> Naming:
+        """Raises NotFound for a namespace that is not there, and as both() does."""
+        return Naming({**await asked.names(one.kind), "params": one.params}, one.policy.variables)
 
 
 def refusal(admission: Admission, messages: list[str], message: str, reason: str, code: int) -> errors.ApiError:

@@ -12,11 +12,12 @@ from apimachinery.objects import Obj, copy
 from controlplane.apiserver.admission.plugin import Wait
 from controlplane.apiserver.admission.policies import measures
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
+from controlplane.apiserver.admission.policies.definitions import Binding, Policy
 from controlplane.apiserver.admission.policies.dispatch import Invocation, PolicyPlugin, refusal
 from controlplane.apiserver.admission.policies.naming import Asked
 from controlplane.apiserver.admission.policies.patching import Unpatched, made, patched
+from controlplane.apiserver.admission.showing import seen
 from controlplane.apiserver.admission.taking import take_over
-from controlplane.apiserver.admission.webhooks import review
 from controlplane.apiserver.admission_request import Admission, Operation
 from controlplane.apiserver.expressions.evaluating import POLICY_COST, Failed, Naming, OutOfBudget, evaluated
 
@@ -53,7 +54,7 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         assert isinstance(memory, _Memory)
         asked = self._asked(admission)
         # Who is about the request is told before anybody changes it.
-        found = list(self._invocations(asked))
+        found = [one async for one in self._invocations(asked)]
         if admission.again and admission.obj != memory.left:
             memory.changed()
         wrong = [_denied(one, one.wrong) for one in found if one.wrong and not one.policy.fails_open]
@@ -71,7 +72,7 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         policy, admission = one.policy, asked.admission
         conditions = policy.spec.get("matchConditions") or ()
         try:
-            bare = self._naming(one, asked).with_values(namespaceObject=None)
+            bare = (await self._naming(one, asked)).with_values(namespaceObject=None)
             if conditions and not await hold(conditions, policy.scope, bare, asked, policy.fails_open):
                 return []
         except Unclear as error:
@@ -101,19 +102,22 @@ class MutatingAdmissionPolicy(PolicyPlugin):
             memory.invoked.add(key)
         return [] if policy.fails_open else wrong
 
+    def _unseen(self, policy: Policy, binding: Binding, kind: Kind, why: str) -> Invocation:
+        return Invocation(policy, None, kind, wrong=f"failed to configure policy: {why}")
+
     async def _changed(self, one: Invocation, mutation: Obj, asked: Asked) -> None:
         """Make one mutation. Raises Failed, OutOfBudget, Unpatched, ApiError."""
         policy, admission, catalog = one.policy, asked.admission, self.registry.catalog
-        naming: Naming = self._naming(one, asked)
+        naming: Naming = await self._naming(one, asked)
         given: Any = await evaluated(
             lambda purse: made(mutation, policy, naming, purse), POLICY_COST, asked.answers, asked.ask
         )
-        shown = review.seen(admission, admission.obj, one.kind, catalog) or {}
+        shown = await seen(admission, admission.obj, one.kind, catalog) or {}
         version, kind = shown.get("apiVersion") or one.kind.api_version, shown.get("kind") or one.kind.kind
         new = patched(copy(shown), given, one.kind, catalog.schema.node(version, kind))
         if new != shown:
             # What operations make is read anew.
-            take_over(self.registry, one.kind, admission, new, strict=isinstance(given, list))
+            await take_over(self.registry, one.kind, admission, new, strict=isinstance(given, list))
 
 
 def _key(one: Invocation) -> _Key:

@@ -8,6 +8,7 @@ from apimachinery.cel.libraries.authorizer import Answers, Authorizer, Decision,
 from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.plugin import Needs
+from controlplane.apiserver.admission.showing import both
 from controlplane.apiserver.admission.webhooks import review
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import authenticated, service_account_groups, service_account_name
@@ -50,22 +51,22 @@ class Asked:
         decision = self._needs.authorize.decide(user, wanted)
         return Decision(decision.allowed, decision.reason)
 
-    def names(self, kind: Kind, namespace: bool = True) -> dict[str, Any]:
-        """The values of names, for what speaks of a version of the request's kind. Raises NotFound."""
+    async def names(self, kind: Kind, namespace: bool = True) -> dict[str, Any]:
+        """The values of names, for what speaks of a version of the request's kind. Raises NotFound, and as
+        both() does.
+        """
         admission = self.admission
+        new, old = await both(admission, kind, self._needs.registry.catalog)
         request = review.described(admission, self.requested, kind)
         return {
-            "object": self._seen(admission.obj, kind),
-            "oldObject": self._seen(admission.old, kind),
+            "object": new,
+            "oldObject": old,
             "request": request,
             "namespaceObject": self._namespace() if namespace else None,
             "authorizer": Authorizer(self.answers),
             "authorizer.requestResource": ResourceCheck(self.answers, self._question()),
             "params": None,
         }
-
-    def _seen(self, obj: Obj | None, kind: Kind) -> Obj | None:
-        return review.seen(self.admission, obj, kind, self._needs.registry.catalog)
 
     def _question(self) -> Question:
         admission = self.admission

@@ -6,10 +6,11 @@ import json
 import time
 from dataclasses import dataclass, field
 
-from apimachinery.kinds import VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING
+from apimachinery.kinds import VALIDATING_ADMISSION_POLICY, VALIDATING_ADMISSION_POLICY_BINDING, Kind
 from controlplane.apiserver.admission.plugin import Wait
 from controlplane.apiserver.admission.policies import measures
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
+from controlplane.apiserver.admission.policies.definitions import Binding, Policy
 from controlplane.apiserver.admission.policies.dispatch import Invocation, PolicyPlugin, refusal
 from controlplane.apiserver.admission.policies.judging import Annotation, Denial, notes, validations
 from controlplane.apiserver.admission.policies.naming import Asked
@@ -41,7 +42,7 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
     async def _judge(self, admission: Admission) -> None:
         """Raises the first denial."""
         asked, told = self._asked(admission), _Told()
-        for one in self._invocations(asked):
+        async for one in self._invocations(asked):
             if one.wrong:
                 if not one.policy.fails_open:
                     told.denied.append((_denied(one, one.wrong), ""))
@@ -61,7 +62,7 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
 
     async def _evaluated(self, one: Invocation, asked: Asked) -> tuple[list[Denial], list[Annotation]]:
         """What a policy denies and notes with one of its parameters."""
-        policy, naming = one.policy, self._naming(one, asked)
+        policy, naming = one.policy, await self._naming(one, asked)
         clock, begun = time.perf_counter, time.perf_counter()
         conditions = policy.spec.get("matchConditions") or ()
         try:
@@ -79,6 +80,10 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
         except (Unclear, OutOfBudget) as error:
             return [Denial(str(error), ignored=policy.fails_open, seconds=clock() - begun)], []
         return denials, noted
+
+    def _unseen(self, policy: Policy, binding: Binding, kind: Kind, why: str) -> Invocation:
+        told = f"failed to configure binding: failed to convert object version: {why}"
+        return Invocation(policy, binding, kind, wrong=told)
 
     def _act(self, one: Invocation, denial: Denial, admission: Admission, told: _Told) -> None:
         """What a binding wants to be done about a denial."""

@@ -13,6 +13,7 @@ from apimachinery.objects import Obj, copy
 from controlplane.apiserver.admission.plugin import Needs, Plugin, Wait
 from controlplane.apiserver.admission.policies.conditions import Unclear, hold
 from controlplane.apiserver.admission.policies.naming import Asked
+from controlplane.apiserver.admission.showing import both, seen
 from controlplane.apiserver.admission.taking import internal, take_over
 from controlplane.apiserver.admission.webhooks import measures, review
 from controlplane.apiserver.admission.webhooks.caller import Caller, CallError
@@ -68,12 +69,15 @@ class _Webhooks(Plugin):
         return hook.selected(admission, self.registry)
 
     async def _met(self, one: Invocation, admission: Admission, requested: Kind) -> bool:
-        """Whether a hook's conditions hold. Raises Forbidden where that cannot be told and it fails closed."""
+        """Whether a hook's conditions hold. Raises Forbidden where that cannot be told and it fails closed, and
+        as _shown() does.
+        """
         hook = one.hook
         if not hook.conditions:
             return True
+        await self._shown(one, admission)
         asked = Asked(admission, requested, self.needs)
-        naming = Naming(asked.names(one.kind, namespace=False))
+        naming = Naming(await asked.names(one.kind, namespace=False))
         try:
             return await hold(hook.conditions, Scope(), naming, asked, hook.fails_open)
         except Unclear as error:
@@ -82,15 +86,22 @@ class _Webhooks(Plugin):
                 admission.kind.plural, admission.given_name, str(error), admission.kind.group
             ) from error
 
+    async def _shown(self, one: Invocation, admission: Admission) -> tuple[Obj | None, Obj | None]:
+        """The objects as a hook wants them. Raises InternalError, whatever the hook's failure policy."""
+        try:
+            return await both(admission, one.kind, self.registry.catalog)
+        except errors.ApiError as error:
+            raise internal(error.message) from error
+
     async def _ask(self, one: Invocation, admission: Admission, requested: Kind, seconds: float) -> Verdict:
-        """Raises Unanswered, and ApiError for a refusal or a dry run that the hook cannot bear."""
+        """Raises Unanswered, and ApiError for a refusal or a dry run that the hook cannot bear; as _shown() does."""
         hook = one.hook
         if admission.dry_run and hook.side_effects not in ("None", "NoneOnDryRun"):
             raise errors.BadRequest(f'admission webhook "{hook.name}" does not support dry run')
-        uid = str(uuid.uuid4())
+        uid, objects = str(uuid.uuid4()), await self._shown(one, admission)
         try:
             version = review.version_of(hook.versions)
-            asked = review.ask(admission, requested, one.kind, uid, version, self.registry.catalog)
+            asked = review.ask(admission, requested, one.kind, uid, version, objects)
             answer = await self._caller.post(hook.target, asked, min(hook.seconds, seconds))
             verdict = review.understand(answer, uid, version, mutating=self.sort == measures.ADMIT)
         except CallError as error:
@@ -141,6 +152,9 @@ class ValidatingAdmissionWebhook(_Webhooks):
     async def _all(self, selected: list[Invocation], admission: Admission, requested: Kind) -> None:
         """Ask all at once. Raises the first refusal, in the order of the webhooks."""
         asked = [one for one in selected if await self._met(one, admission, requested)]
+        for one in asked:
+            # A webhook that converts for several of them is asked once.
+            await self._shown(one, admission)
         calls = [self._judged(one, admission, requested, _ALL_SECONDS) for one in asked]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, BaseException):
@@ -183,14 +197,14 @@ class MutatingAdmissionWebhook(_Webhooks):
             if not self._selected(one.hook, admission) or not await self._met(one, admission, requested):
                 continue
             verdict = await self._judged(one, admission, requested, max(0.1, end - loop.time()))
-            if verdict is not None and verdict.patch and self._patched(one, admission, verdict):
+            if verdict is not None and verdict.patch and await self._patched(one, admission, verdict):
                 memory.changed()
                 admission.changed = admission.reinvoke = True
             if one.hook.reinvoked:
                 memory.invoked.add(one.hook.key)
         memory.left = copy(admission.obj) if admission.obj is not None else None
 
-    def _patched(self, one: Invocation, admission: Admission, verdict: Verdict) -> bool:
+    async def _patched(self, one: Invocation, admission: Admission, verdict: Verdict) -> bool:
         """Apply a webhook's patch to the object in place; whether that changed it. Raises ApiError."""
         hook = one.hook
         if verdict.patch_type != "JSONPatch":
@@ -205,11 +219,11 @@ class MutatingAdmissionWebhook(_Webhooks):
         if admission.obj is None:
             why = "attempted to modify the object, which is not supported for this operation"
             raise internal(f'admission webhook "{hook.name}" {why}')
-        shown = review.seen(admission, admission.obj, one.kind, self.registry.catalog)
+        shown = await seen(admission, admission.obj, one.kind, self.registry.catalog)
         try:
             new = patch.json_patch(copy(shown or {}), operations)
         except errors.ApiError as error:
             raise internal(error.message) from error
         before = copy(admission.obj)
-        take_over(self.registry, one.kind, admission, new)
+        await take_over(self.registry, one.kind, admission, new)
         return admission.obj != before

@@ -13,8 +13,6 @@ from apimachinery.kinds import NAMESPACE, Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.authn.user import info
-from controlplane.apiserver.catalog.catalog import Catalog
-from controlplane.apiserver.subresources.scale import paths_of, scale_of
 
 GROUP, KIND = "admission.k8s.io", "AdmissionReview"
 VERSIONS = ("v1", "v1beta1")
@@ -46,13 +44,22 @@ def version_of(offered: tuple[str, ...]) -> str:
     return found
 
 
-def ask(admission: Admission, requested: Kind, kind: Kind, uid: str, version: str, catalog: Catalog) -> Obj:
-    """The review to send. requested: the kind as the client speaks it; kind: as the webhook wants it."""
+def ask(
+    admission: Admission,
+    requested: Kind,
+    kind: Kind,
+    uid: str,
+    version: str,
+    objects: tuple[Obj | None, Obj | None],
+) -> Obj:
+    """The review to send. requested: the kind as the client speaks it; kind: as the webhook wants it; objects: so, too,
+    the new one and the old one.
+    """
     request: Obj = {
         "uid": uid,
         **described(admission, requested, kind),
-        "object": seen(admission, admission.obj, kind, catalog),
-        "oldObject": seen(admission, admission.old, kind, catalog),
+        "object": objects[0],
+        "oldObject": objects[1],
     }
     return {"kind": KIND, "apiVersion": f"{GROUP}/{version}", "request": request}
 
@@ -79,19 +86,6 @@ def described(admission: Admission, requested: Kind, kind: Kind) -> Obj:
 def namespace_of(admission: Admission) -> str:
     """The namespace of a request; one about a Namespace is in that."""
     return admission.given_name if admission.kind is NAMESPACE else admission.namespace
-
-
-def seen(admission: Admission, obj: Obj | None, kind: Kind, catalog: Catalog) -> Obj | None:
-    """An object as webhooks of a version see it: a workload's scale as a Scale. Shared: not to be changed."""
-    if obj is None or _is_own_body(admission):
-        return obj
-    if admission.subresource == "scale":
-        return scale_of(obj, paths_of(catalog, kind))
-    return catalog.convert(obj, kind)
-
-
-def _is_own_body(admission: Admission) -> bool:
-    return bool(admission.subresource) and admission.operation in ("CREATE", "CONNECT")
 
 
 def _body_kind(kind: Kind, subresource: str) -> Obj:
