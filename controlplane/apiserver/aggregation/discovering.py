@@ -67,7 +67,7 @@ class Discovering:
         failure: Exception | None = None
         try:
             entry = await self._entry(remote)
-        except (Unreached, Unresolved, Untrusting, Undiscovered) as error:
+        except (Unreached, Unresolved, Untrusting, Undiscovered, documents.Mismatch) as error:
             failure, entry = error, None
         if self._known.named(name) is None:
             return
@@ -100,10 +100,7 @@ class Discovering:
         body = await _read(answer)
         if answer.head.status != 200:
             raise Undiscovered(f"failed to download legacy discovery for {remote.root}: {answer.head.status}")
-        try:
-            return {"version": remote.version, "resources": documents.resources(body.get("resources") or ())}
-        except documents.Mismatch as error:
-            raise Undiscovered(str(error)) from error
+        return {"version": remote.version, "resources": documents.resources(body.get("resources") or ())}
 
     def _keep(self, key: tuple[str, str], entry: Obj) -> None:
         if self.entries.get(key) != entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from apimachinery import accept
 from apimachinery.objects import Obj
@@ -11,7 +11,7 @@ _GROUP, _VERSIONS, _KIND = "apidiscovery.k8s.io", ("v2", "v2beta1"), "APIGroupDi
 
 
 class Mismatch(Exception):
-    """A document contradicts itself; the text is upstream's."""
+    """A document contradicts itself, in upstream's words, or is not what it should be."""
 
 
 def is_whole(content_type: str) -> bool:
@@ -24,19 +24,30 @@ def is_whole(content_type: str) -> bool:
 
 
 def versions(document: Obj) -> Mapping[tuple[str, str], Obj]:
-    """(group, version) -> APIVersionDiscovery of an APIGroupDiscoveryList."""
-    found: dict[tuple[str, str], Obj] = {}
-    for group in document.get("items") or ():
+    """(group, version) -> APIVersionDiscovery of an APIGroupDiscoveryList. Raises Mismatch."""
+    try:
+        return dict(_versions(document.get("items") or ()))
+    except (AttributeError, TypeError) as error:
+        raise Mismatch(f"no {_KIND}: {error}") from error
+
+
+def _versions(groups: Iterable[Obj]) -> Iterator[tuple[tuple[str, str], Obj]]:
+    for group in groups:
         name = (group.get("metadata") or {}).get("name") or ""
         for version in group.get("versions") or ():
-            if isinstance(version, dict) and isinstance(version.get("version"), str):
-                found[name, version["version"]] = version
-    return found
+            if isinstance(version.get("version"), str):
+                yield (name, version["version"]), version
 
 
 def resources(listed: Iterable[Obj]) -> list[Obj]:
     """APIResourceDiscovery objects of the APIResources of a group version. Raises Mismatch."""
-    every = list(listed)
+    try:
+        return _resources(list(listed))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Mismatch(f"no APIResourceList: {error!r}") from error
+
+
+def _resources(every: Sequence[Obj]) -> list[Obj]:
     found: dict[str, Obj] = {}
     for one in every:
         if "/" not in one["name"]:

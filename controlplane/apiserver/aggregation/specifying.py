@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from apimachinery.objects import Obj, loads
+from apimachinery.objects import Obj, dumps, loads
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.aggregation.dialling import Answered, Asker, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
-from controlplane.apiserver.openapi import merging
+from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.request import Handler
 from controlplane.apiserver.streams.services import Unresolved
 
@@ -121,10 +121,7 @@ class Specifying:
             return replace(before, index={}, tags=("", before.tags[1]))
         if answer.head.status != 200:
             raise Unspecified(f"/openapi/v3 of {remote.name}: status {answer.head.status}")
-        # It may tell of groups that it is not asked for, and of pages that are this server's own here.
-        own = f"apis/{remote.group}"
-        listed = (loads(body).get("paths") or {}).items()
-        paths = {name: entry for name, entry in listed if name == own or name.startswith(f"{own}/")}
+        paths = await asyncio.to_thread(_listed, body, remote.group)
         return replace(before, index=paths, tags=(answer.head.get("etag"), before.tags[1]))
 
     async def _swagger(self, remote: Remote, before: Told) -> Told:
@@ -146,5 +143,27 @@ class Specifying:
         return await self._asker.ask(remote, target, headers, _ANSWER_SECONDS)
 
 
+def _listed(body: bytes, group: str) -> Mapping[str, Obj]:
+    """The entries of an index that are about a group: it may tell of others that it is not asked for, and of pages that
+    are this server's own here. Raises ValueError.
+    """
+    found = loads(body)
+    every = (found.get("paths") or {}) if isinstance(found, dict) else None
+    if not isinstance(every, dict) or not all(isinstance(entry, dict) for entry in every.values()):
+        raise ValueError("no index of documents")
+    own = f"apis/{group}"
+    return {name: entry for name, entry in every.items() if name == own or name.startswith(f"{own}/")}
+
+
 def _part(body: bytes, prefix: str) -> Obj:
-    return merging.part(loads(body), lambda path: path.startswith(prefix))
+    """What a document says below a path. Raises ValueError for one that can't be told with those of others in every
+    encoding: it would spoil theirs.
+    """
+    try:
+        found = merging.part(loads(body), lambda path: path.startswith(prefix))
+        gnostic.document(merging.merged({}, [found]))
+        dumps(found)
+    except Exception as error:
+        # It can be anything.
+        raise ValueError(f"no Swagger document: {error!r}") from error
+    return found

@@ -476,6 +476,46 @@ async def _asked_again_after_a_while_away(client, behind):
     await until(lambda: _holds(lambda: looks() > before))
 
 
+DEEP = b"[" * 900 + b"]" * 900
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"{",
+        b"[]",
+        b'{"paths": [1]}',
+        b'{"paths": {"/p/": {"get": {"x-a": %s}}}}' % DEEP[600:1200],
+        b'{"paths": {"/p/": 1}, "definitions": {}}',
+        b'{"paths": {"/p/": {"get": {"$ref": "#/definitions/A"}}}, "definitions": {"A": 1}}',
+        b'{"paths": {"/p/": {"get": {"parameters": [{"in": "nowhere"}]}}}}',
+        b'{"paths": {"/p/": {"get": {"x-deep": %s}}}, "parameters": {"a": {}}}' % DEEP,
+        b'{"paths": {"/p/": {"get": {"unheard": 1}}}}',
+    ],
+)
+def test_no_document_spoils_the_one_of_all(said):
+    with pytest.raises(ValueError):
+        specifying._part(said, "/p/")
+
+
+@pytest.mark.parametrize("said", [b"{", b"[]", b'{"paths": [1]}', b'{"paths": {"apis/g/v": 1}}'])
+def test_what_is_no_index_of_documents_is_none(said):
+    with pytest.raises(ValueError):
+        specifying._listed(said, "g")
+
+
+@pytest.mark.parametrize("groups", [1, [1], [{"versions": 1}], [{"metadata": 1}]])
+def test_what_is_no_aggregated_discovery_is_told_so(groups):
+    with pytest.raises(documents.Mismatch):
+        documents.versions({"items": groups})
+
+
+@pytest.mark.parametrize("said", [[1], 1, [{}], [{"name": 1}]])
+def test_what_is_no_list_of_resources_is_told_so(said):
+    with pytest.raises(documents.Mismatch):
+        documents.resources(said)
+
+
 async def _refused(request):
     return web.Response(status=403)
 
