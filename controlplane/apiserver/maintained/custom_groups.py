@@ -21,17 +21,11 @@ log = logging.getLogger(__name__)
 _ALWAYS = {KEPT: "true"}
 
 
-def group_versions(definition: Obj | None) -> set[tuple[str, str]]:
-    """The (group, version) pairs that a CustomResourceDefinition speaks of."""
+def served(definition: Obj | None) -> set[tuple[str, str]]:
+    """The (group, version) pairs in which a CustomResourceDefinition serves something."""
     spec = (definition or {}).get("spec") or {}
-    return {(spec.get("group") or "", version.get("name") or "") for version in spec.get("versions") or ()}
-
-
-def is_served(definition: Obj, group: str, version: str) -> bool:
-    """Whether a CustomResourceDefinition serves something in a group version."""
-    spec = definition.get("spec") or {}
-    listed = spec.get("versions") or ()
-    return spec.get("group") == group and any(one.get("name") == version and one.get("served") for one in listed)
+    group = spec.get("group") or ""
+    return {(group, one.get("name") or "") for one in spec.get("versions") or () if one.get("served")}
 
 
 def wanted(group: str, version: str) -> Obj:
@@ -61,6 +55,8 @@ class CustomGroups:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._queue: WorkQueue[tuple[str, str]] = WorkQueue("groups of custom resources", backoff_max=60.0)
+        # Group version -> the definitions that serve something in it. Those can be large and many: none is read for it.
+        self._servers: dict[tuple[str, str], set[str]] = {}
 
     async def run(self) -> None:
         """For ever."""
@@ -69,7 +65,14 @@ class CustomGroups:
         await self._queue.run_workers(1, self._sync)
 
     def _definition_changed(self, old: Obj | None, new: Obj | None) -> None:
-        for key in group_versions(old) | group_versions(new):
+        name, before, after = ((new or old) or {})["metadata"]["name"], served(old), served(new)
+        for key in before - after:
+            self._servers.get(key, set()).discard(name)
+            if not self._servers.get(key):
+                self._servers.pop(key, None)
+        for key in after:
+            self._servers.setdefault(key, set()).add(name)
+        for key in before | after:
             self._queue.add(key)
 
     def _api_service_changed(self, old: Obj | None, new: Obj | None) -> None:
@@ -82,8 +85,7 @@ class CustomGroups:
         if places.built_in(group, version) is not None:
             # Made at the start, whoever adds a kind to it.
             return
-        definitions = self._registry.items(CUSTOM_RESOURCE_DEFINITION)
-        there = any(is_served(one, group, version) for one in definitions)
+        there = key in self._servers
         should = wanted(group, version)
         name = should["metadata"]["name"]
         found = self._registry.find(API_SERVICE, "", name)

@@ -22,6 +22,7 @@ from apimachinery.kinds import (
 )
 from benchmarks import ports
 from controlplane.apiserver.maintained import aggregation, authentication, flowcontrol
+from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.resources import builtin
 from tests.controlplane.apiserver.server import run
 from tests.waiting import until
@@ -131,7 +132,15 @@ def _definition(*versions):
     }
 
 
-def test_groups_of_custom_resources_have_api_services(tmp_path):
+def test_groups_of_custom_resources_have_api_services(tmp_path, monkeypatch):
+    read, items = [], Registry.items
+
+    def counted(self, kind, namespace=""):
+        read.append(kind.resource)
+        return items(self, kind, namespace)
+
+    monkeypatch.setattr(Registry, "items", counted)
+
     async def names(client):
         found = await client.list(API_SERVICE)
         return {one["metadata"]["name"] for one in found["items"] if one["spec"].get("group") == "custom.test"}
@@ -165,6 +174,8 @@ def test_groups_of_custom_resources_have_api_services(tmp_path):
         await until(lambda: are(client, "v1.custom.test", "v1beta1.custom.test"))
         await client.delete(CUSTOM_RESOURCE_DEFINITION, "things.custom.test")
         await until(lambda: are(client, "v1beta1.custom.test"))
+        # Hundreds of them can come to tens of megabytes, and nobody reads them all but two loops at their start.
+        assert read.count(CUSTOM_RESOURCE_DEFINITION.resource) == 2
 
     run(tmp_path, test)
 
