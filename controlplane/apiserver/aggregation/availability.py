@@ -17,6 +17,7 @@ from controlplane.apiserver.aggregation.conditions import Condition
 from controlplane.apiserver.aggregation.dialling import Dialler, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
 from controlplane.apiserver.authn.front_proxy import headers_of
+from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.maintained.keeping import SELF
 from controlplane.apiserver.registry import Registry
 from controlplane.apiserver.streams import backend, targets
@@ -54,8 +55,8 @@ class Availability:
         self._known.follow(self._queue.add)
         for entry in registry.collection(API_SERVICE).scan():
             self._queue.add(entry.name)
-        registry.subscribe(SERVICE, partial(self._heard, None), replay=False)
-        registry.subscribe(ENDPOINT_SLICE, partial(self._heard, targets.SERVICE_LABEL), replay=False)
+        registry.collection(SERVICE).follow(partial(self._heard, None))
+        registry.collection(ENDPOINT_SLICE).follow(partial(self._heard, targets.SERVICE_LABEL))
         await asyncio.gather(self._queue.run_workers(_WORKERS, self._look), self._again())
 
     async def _again(self) -> None:
@@ -65,12 +66,14 @@ class Availability:
             for remote in self._known:
                 self._queue.add(remote.name)
 
-    def _heard(self, label: str | None, old: Obj | None, new: Obj | None) -> None:
+    def _heard(self, label: str | None, event: Event) -> None:
         """A Service has changed, or (label: where it says whose it is) a slice of one."""
-        metadata = ((new or old) or {})["metadata"]
-        name = (metadata.get("labels") or {}).get(label) if label else metadata["name"]
+        subject = event.new or event.old
+        assert subject is not None
         for remote in self._known:
-            if remote.service[:2] == (metadata.get("namespace"), name):
+            namespace, name, _ = remote.service
+            # Of all others nothing is decoded.
+            if namespace == subject.namespace and name == (subject.labels.get(label) if label else subject.name):
                 self._queue.add(remote.name)
 
     async def _look(self, name: str) -> None:
