@@ -74,9 +74,13 @@ class Dialler:
     """One pool of connections to all of them. Belongs to the server's event loop.
 
     certificate: the certificate and key by which this server proves that it may say who asks; None: it has none.
+    Raises OSError for one that cannot be read.
     """
 
     def __init__(self, services: Services, certificate: tuple[Path, Path] | None) -> None:
+        if certificate is not None:
+            # What is wrong with it is found out now, and not by the first request.
+            backend.client_context(*certificate, None)
         self._services = services
         self._certificate = certificate
         self._session: aiohttp.ClientSession | None = None

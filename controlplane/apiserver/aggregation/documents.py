@@ -36,7 +36,24 @@ def _versions(groups: Iterable[Obj]) -> Iterator[tuple[tuple[str, str], Obj]]:
         name = (group.get("metadata") or {}).get("name") or ""
         for version in group.get("versions") or ():
             if isinstance(version.get("version"), str):
+                _check(version.get("resources") or ())
                 yield (name, version["version"]), version
+
+
+def _check(resources: Iterable[Obj]) -> None:
+    """Whether all is there that clients take for granted: what one server says they get with what all others say.
+    Raises Mismatch, AttributeError, TypeError.
+    """
+    for one in resources:
+        _check_one(one, "resource")
+        for part in one.get("subresources") or ():
+            _check_one(part, "subresource")
+
+
+def _check_one(one: Obj, member: str) -> None:
+    texts = [one.get(member), *(text for key in ("verbs", "shortNames", "categories") for text in one.get(key) or ())]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(one.get("responseKind") or {}, dict):
+        raise Mismatch(f"no {member}: {one}")
 
 
 def resources(listed: Iterable[Obj]) -> list[Obj]:
@@ -62,6 +79,7 @@ def _resources(every: Sequence[Obj]) -> list[Obj]:
             raise Mismatch(f"Error: {text} scope do not match")
         entry = {"subresource": part, "responseKind": _kind(one), "verbs": one.get("verbs") or []}
         parent.setdefault("subresources", []).append(entry)
+    _check(found.values())
     return list(found.values())
 
 

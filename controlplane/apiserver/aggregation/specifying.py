@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from apimachinery.objects import Obj, dumps, loads
 from apimachinery.workqueue import WorkQueue
-from controlplane.apiserver.aggregation.dialling import Answered, Asker, Unreached, Untrusting
+from controlplane.apiserver.aggregation.dialling import Asker, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
 from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.request import Handler
 from controlplane.apiserver.streams.services import Unresolved
+
+log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 60.0
 # A server just said to be there is left a second to itself; after that it is asked each minute, and one that fails
@@ -111,36 +113,42 @@ class Specifying:
         self._queue.add_after(name, _AGAIN_SECONDS)
 
     async def _index(self, remote: Remote, before: Told) -> Told:
-        """Raises as said above, ValueError for what is no JSON."""
-        answer = await self._asked(remote, "/openapi/v3", before.tags[0])
-        if answer.head.status == 304:
-            await answer.close()
+        """Raises as said above, ValueError for what is no index."""
+        found = await self._asked(remote, "/openapi/v3", before.tags[0])
+        if found is None:
             return before
-        body = await answer.whole(_LARGEST)
-        if answer.head.status == 404:
-            return replace(before, index={}, tags=("", before.tags[1]))
-        if answer.head.status != 200:
-            raise Unspecified(f"/openapi/v3 of {remote.name}: status {answer.head.status}")
-        paths = await asyncio.to_thread(_listed, body, remote.group)
-        return replace(before, index=paths, tags=(answer.head.get("etag"), before.tags[1]))
+        body, tag = found
+        paths = await asyncio.to_thread(_listed, body, remote.group) if body else {}
+        return replace(before, index=paths, tags=(tag, before.tags[1]))
 
     async def _swagger(self, remote: Remote, before: Told) -> Told:
         """Raises as said above."""
-        answer = await self._asked(remote, "/openapi/v2", before.tags[1])
+        found = await self._asked(remote, "/openapi/v2", before.tags[1])
+        if found is None:
+            return before
+        body, tag = found
+        told: Obj = {}
+        try:
+            told = await asyncio.to_thread(_part, body, f"{remote.root}/") if body else {}
+        except ValueError as error:
+            log.warning("what APIService %s says at /openapi/v2 is left out: %s", remote.name, error)
+        return replace(before, swagger=told, tags=(before.tags[0], tag))
+
+    async def _asked(self, remote: Remote, target: str, tag: str) -> tuple[bytes, str] | None:
+        """A document, b"" where there is none, and its tag; None where it is as it was when it had that tag. Raises as
+        said above.
+        """
+        headers = {"Accept": "application/json", **({"If-None-Match": tag} if tag else {})}
+        answer = await self._asker.ask(remote, target, headers, _ANSWER_SECONDS)
         if answer.head.status == 304:
             await answer.close()
-            return before
+            return None
         body = await answer.whole(_LARGEST)
         if answer.head.status == 404:
-            return replace(before, swagger={}, tags=(before.tags[0], ""))
+            return b"", ""
         if answer.head.status != 200:
-            raise Unspecified(f"/openapi/v2 of {remote.name}: status {answer.head.status}")
-        found = await asyncio.to_thread(partial(_part, body, f"{remote.root}/"))
-        return replace(before, swagger=found, tags=(before.tags[0], answer.head.get("etag")))
-
-    async def _asked(self, remote: Remote, target: str, tag: str) -> Answered:
-        headers = {"Accept": "application/json", **({"If-None-Match": tag} if tag else {})}
-        return await self._asker.ask(remote, target, headers, _ANSWER_SECONDS)
+            raise Unspecified(f"{target} of {remote.name}: status {answer.head.status}")
+        return body, answer.head.get("etag")
 
 
 def _listed(body: bytes, group: str) -> Mapping[str, Obj]:

@@ -12,5 +12,5 @@ kubelet that wants SPDY where the client speaks WebSocket) takes the place of `t
 
 Reading order: `options` (query to agent path, pure), `wire` (HTTP/1.1 heads and bodies), `backend` (dialling),
 `tunnel` (joining two connections), `pods` (the handlers), `targets` (what a proxied name means, pure), `proxy`,
-`services` (the way to servers that are known by a Service: webhooks).
+`services` (the way to servers that are known by a Service: webhooks, and those behind APIServices).
 """

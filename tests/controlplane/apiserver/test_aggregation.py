@@ -7,7 +7,7 @@ import contextlib
 import ssl
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -16,7 +16,7 @@ from yarl import URL
 
 from apimachinery import errors
 from apimachinery.kinds import API_SERVICE, SERVICE
-from controlplane.apiserver.aggregation import conditions, documents, remotes, specifying
+from controlplane.apiserver.aggregation import conditions, dialling, documents, remotes, specifying
 from controlplane.apiserver.discovery import Others, ordered
 from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.reading import Reading
@@ -434,6 +434,11 @@ def test_aggregated_documents_are_known_by_their_type(content_type, known):
     assert documents.is_whole(content_type) is known
 
 
+def test_a_certificate_that_cannot_be_read_is_told_at_the_start(tmp_path):
+    with pytest.raises(OSError):
+        dialling.Dialler(cast(Any, None), (tmp_path / "crt", tmp_path / "key"))
+
+
 def test_subresources_find_their_resource():
     listed: list[dict[str, Any]] = [
         {"name": "flunders/status", "namespaced": True, "kind": "Flunder", "verbs": ["get"]},
@@ -504,13 +509,37 @@ def test_what_is_no_index_of_documents_is_none(said):
         specifying._listed(said, "g")
 
 
-@pytest.mark.parametrize("groups", [1, [1], [{"versions": 1}], [{"metadata": 1}]])
+def _entry(*resources):
+    return [{"metadata": {"name": "g"}, "versions": [{"version": "v", "resources": list(resources)}]}]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        1,
+        [1],
+        [{"versions": 1}],
+        [{"metadata": 1}],
+        _entry(1),
+        _entry({}),
+        _entry({"resource": "r", "verbs": [1]}),
+        _entry({"resource": "r", "shortNames": 1}),
+        _entry({"resource": "r", "responseKind": "R"}),
+        _entry({"resource": "r", "subresources": [{}]}),
+    ],
+)
 def test_what_is_no_aggregated_discovery_is_told_so(groups):
     with pytest.raises(documents.Mismatch):
         documents.versions({"items": groups})
 
 
-@pytest.mark.parametrize("said", [[1], 1, [{}], [{"name": 1}]])
+def test_what_is_told_of_a_version_stays_as_it_is():
+    (group,) = groups = _entry({"resource": "r", "verbs": ["get"], "own": 1, "subresources": [{"subresource": "s"}]})
+    assert documents.versions({"items": groups}) == {("g", "v"): group["versions"][0]}
+    assert documents.versions({"items": None}) == {}
+
+
+@pytest.mark.parametrize("said", [[1], 1, [{}], [{"name": 1}], [{"name": "r", "verbs": [1]}]])
 def test_what_is_no_list_of_resources_is_told_so(said):
     with pytest.raises(documents.Mismatch):
         documents.resources(said)
@@ -542,6 +571,10 @@ def test_documents_of_openapi_are_told_too(tmp_path, monkeypatch):
             return web.json_response({"openapi": "3.0.0", "by": request.headers["X-Remote-User"]})
         return web.json_response(swagger) if request.path == "/openapi/v2" else None
 
+    async def spoilt(request):
+        given = await answer(request)
+        return web.json_response({"paths": {f"{ROOT}/": 1}}) if request.path == "/openapi/v2" else given
+
     async def test(client, behind):
         async def told():
             return (await client.request("GET", "/openapi/v3"))["paths"].get(name)
@@ -555,6 +588,16 @@ def test_documents_of_openapi_are_told_too(tmp_path, monkeypatch):
         packed = await client.request("GET", "/openapi/v2", headers={"Accept": gnostic.OLD_MEDIA_TYPE})
         assert "test.Flunder" in packed["raw"]
         await _asked_again_after_a_while_away(client, behind)
+        behind.answer = spoilt
+
+        async def swaggers():
+            return "test.Flunder" in (await client.request("GET", "/openapi/v2"))["definitions"]
+
+        # What can't be told is left out, and all else is not.
+        await until(lambda: _is(swaggers(), False))
+        assert await told() == entry
+        behind.answer = answer
+        await until(lambda: _is(swaggers(), True))
         await client.delete(API_SERVICE, NAME)
         await until(lambda: _is(told(), None))
         assert "test.Flunder" not in (await client.request("GET", "/openapi/v2"))["definitions"]
