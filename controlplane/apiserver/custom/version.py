@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from apimachinery import formats, jsontext
+from apimachinery import errors, formats, jsontext
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry, encode
@@ -14,12 +14,14 @@ from controlplane.apiserver.catalog.custom import ScalePaths
 from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, Warn
 from controlplane.apiserver.custom.conversion import Converter, relabelled
 from controlplane.apiserver.offloop import off_loop, on_loop
-from controlplane.apiserver.structural.custom import CustomSchema
+from controlplane.apiserver.structural.custom import CustomSchema, Malformed
 
 _STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 _ENDING = "create not allowed while custom resource definition is terminating"
 # How long objects of a list may be looked at before others have their turn.
 _TURN_SECONDS = 0.005
+# Bytes of stored objects that are converted at once.
+_PORTION = 1 << 20
 
 
 class Version:
@@ -70,16 +72,19 @@ class Version:
         stale = [entry for entry in entries if not self.ready(entry)]
         if not stale:
             return list(entries)
-        objects: list[Obj] = []
-        pause = time.monotonic() + _TURN_SECONDS
-        for entry in stale:
-            objects.append(await off_loop(len(entry.wire), self._as_stored, entry))
-            if time.monotonic() > pause:
-                await asyncio.sleep(0)
-                pause = time.monotonic() + _TURN_SECONDS
-        await self._convert(objects)
-        made = iter(zip(stale, objects, strict=True))
-        return [entry if self.ready(entry) else self._entry(*next(made)) for entry in entries]
+        made: list[Entry] = []
+        turns = _Turns()
+        for portion in _portions(stale):
+            objects: list[Obj] = []
+            for entry in portion:
+                objects.append(await off_loop(len(entry.wire), self._as_stored, entry))
+                await turns.pause()
+            await self._convert(objects)
+            for entry, obj in zip(portion, objects, strict=True):
+                made.append(await off_loop(len(entry.wire), self._entry, entry, obj))
+                await turns.pause()
+        rest = iter(made)
+        return [entry if self.ready(entry) else next(rest) for entry in entries]
 
     def _as_stored(self, entry: Entry) -> Obj:
         """What lies in the store, as the schema of its version has it today."""
@@ -96,7 +101,7 @@ class Version:
             return
         found = await self._converter.convert([objects[place] for place in places], self.api_version)
         for place, obj in zip(places, found, strict=True):
-            self.schema.accept(obj, stored=True)
+            _accept(self.schema, obj, stored=True)
             objects[place] = obj
 
     def _entry(self, entry: Entry, obj: Obj) -> Entry:
@@ -106,7 +111,7 @@ class Version:
         if self.api_version == self._stored_version:
             return obj
         (found,) = await self._converter.convert([jsontext.copied(obj)], self._stored_version)
-        self._schemas[self._stored_version].accept(found)
+        _accept(self._schemas[self._stored_version], found)
         return found
 
     def strategy(self, split: bool, ending: bool, scale: Obj | None) -> Strategy:
@@ -132,6 +137,39 @@ class Version:
             status_keeps=OWN_METADATA,
             warn=finalizer_warnings,
         )
+
+
+class _Turns:
+    """Lets others have their turn now and then."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + _TURN_SECONDS
+
+    async def pause(self) -> None:
+        if time.monotonic() > self._end:
+            await asyncio.sleep(0)
+            self._end = time.monotonic() + _TURN_SECONDS
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """As many at a time as a webhook's question and answer may hold up the others for."""
+    portion: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if portion and size + len(entry.wire) > _PORTION:
+            yield portion
+            portion, size = [], 0
+        portion.append(entry)
+        size += len(entry.wire)
+    yield portion
+
+
+def _accept(schema: CustomSchema, obj: Obj, stored: bool = False) -> None:
+    """What a conversion has made, as its schema lets it in. Raises ApiError."""
+    try:
+        schema.accept(obj, stored)
+    except Malformed as error:
+        raise errors.ApiError(str(error)) from error
 
 
 def _as_it_is(obj: Obj) -> None:

@@ -81,11 +81,13 @@ def _objects(answer: Any, review: str, asked: str) -> list[Any]:
         raise _Wrong("no response provided")
     if review == "v1" and response.get("uid") != asked:
         raise _Wrong(f'expected response.uid="{asked}", got "{response.get("uid") or ""}"')
-    result: Mapping[str, Any] = response.get("result") or {}
+    given_result = response.get("result")
+    result: Mapping[str, Any] = given_result if isinstance(given_result, Mapping) else {}
     if result.get("status") != "Success":
         status = result.get("status") or ""
         raise _Wrong(result.get("message") or f"response.result.status was '{status}', not 'Success'")
-    return list(response.get("convertedObjects") or ())
+    found = response.get("convertedObjects")
+    return found if isinstance(found, list) else []
 
 
 def _taken(original: Obj, converted: Any, api_version: str, kind: str, index: int) -> Obj:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,19 @@ from tests.controlplane.apiserver.server import DEADLINE, serving
 _BY_SAIL: dict[str, Any]
 _BY_RIG: dict[str, Any]
 _BY_SAIL, _BY_RIG = ({"selectableFields": [{"jsonPath": f".spec.{one}"}]} for one in ("sail", "rig"))
-_RIGGED = {"openAPIV3Schema": of_type({"spec": of_type({"rig": {"type": "string"}})})}
-_FAILED = f"conversion webhook for {GROUP}/v1, Kind=Boat"
+RIGGED = {"openAPIV3Schema": of_type({"spec": of_type({"rig": {"type": "string"}})})}
+FAILED = f"conversion webhook for {GROUP}/v1, Kind=Boat"
 
 
 def rigged(request: Obj) -> Obj:
     """The response of a webhook that knows both."""
     wanted, made = request["desiredAPIVersion"], []
     for obj in request["objects"]:
-        spec = dict(obj["spec"])
+        spec = dict(obj.get("spec") or {})
         old, new = ("rig", "sail") if wanted.endswith("v1") else ("sail", "rig")
-        spec[new] = spec.pop(old)
-        made.append({**obj, "apiVersion": wanted, "spec": spec})
+        if old in spec:
+            spec[new] = spec.pop(old)
+        made.append({**obj, "apiVersion": wanted, **({"spec": spec} if "spec" in obj else {})})
     return {"result": {"status": "Success"}, "convertedObjects": made}
 
 
@@ -44,7 +46,7 @@ def play(folder: Path, test: Callable[[Client, Backend], Awaitable[None]]) -> No
             made.answer = rigged
             webhook = {"clientConfig": made.config(), "conversionReviewVersions": ["v1"]}
             conversion = {"strategy": "Webhook", "webhook": webhook}
-            newer = version("v2", storage=False, schema=_RIGGED, **_BY_RIG)
+            newer = version("v2", storage=False, schema=RIGGED, **_BY_RIG)
             await established(client, definition(version(**_BY_SAIL), newer, conversion=conversion))
             await test(client, made)
 
@@ -140,38 +142,39 @@ def test_the_stored_version_may_change_and_what_lies_there_is_converted(tmp_path
     play(tmp_path, test)
 
 
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        ({"result": {"status": "Failure", "message": "no"}}, f"{_FAILED} failed: no"),
-        ({"result": {"status": "Failed"}}, f"{_FAILED} failed: response.result.status was 'Failed', not 'Success'"),
-        ({}, f"{_FAILED} failed: response.result.status was '', not 'Success'"),
-        ({"result": {"status": "Success"}}, f"{_FAILED} returned 0 objects, expected 1"),
-    ],
-)
-def test_an_answer_that_converts_nothing_is_told(tmp_path: Path, answer: Obj, told: str) -> None:
+_UNUSABLE: list[tuple[Obj, str]] = [
+    ({"result": {"status": "Failure", "message": "no"}}, f"{FAILED} failed: no"),
+    ({"result": {"status": "Failed"}}, f"{FAILED} failed: response.result.status was 'Failed', not 'Success'"),
+    ({}, f"{FAILED} failed: response.result.status was '', not 'Success'"),
+    ({"result": "odd"}, f"{FAILED} failed: response.result.status was '', not 'Success'"),
+    ({"result": {"status": "Success"}}, f"{FAILED} returned 0 objects, expected 1"),
+    ({"result": {"status": "Success"}, "convertedObjects": 1}, f"{FAILED} returned 0 objects, expected 1"),
+]
+
+
+def test_an_answer_that_converts_nothing_is_told(tmp_path: Path) -> None:
     async def test(client: Client, made: Backend) -> None:
         await client.create(V1, boat("a"))
-        made.answer = lambda _: answer
-        with pytest.raises(errors.ApiError) as refusal:
-            await client.get(V2, "a", "default")
-        assert (refusal.value.status_code, refusal.value.message) == (500, told)
+        for answer, told in _UNUSABLE:
+            made.answer = lambda _, answer=answer: answer  # type: ignore[misc]
+            with pytest.raises(errors.ApiError) as refusal:
+                await client.get(V2, "a", "default")
+            assert (refusal.value.status_code, refusal.value.message) == (500, told)
 
     play(tmp_path, test)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"apiVersion": f"{GROUP}/v1"}, "object at index 0: invalid groupVersion (expected {0}/v2, received {0}/v1)"),
-        ({"kind": "Ship"}, "object at index 0: invalid kind (expected Boat, received Ship)"),
-        ({"metadata": {"name": "b"}}, "object: must have the same name: a != b"),
-        ({"metadata": None}, "metadata: missing metadata in converted object"),
-        ({"labels": {"a": 1}}, "metadata: metadata.labels[a] must be a string, but is number in converted object"),
-    ],
-)
-def test_a_converted_object_must_be_the_same_one(tmp_path: Path, change: dict[str, Any], told: str) -> None:
-    def changed(request: Obj) -> Obj:
+_ANOTHER: list[tuple[dict[str, Any], str]] = [
+    ({"apiVersion": f"{GROUP}/v1"}, "object at index 0: invalid groupVersion (expected {0}/v2, received {0}/v1)"),
+    ({"kind": "Ship"}, "object at index 0: invalid kind (expected Boat, received Ship)"),
+    ({"metadata": {"name": "b"}}, "object: must have the same name: a != b"),
+    ({"metadata": None}, "metadata: missing metadata in converted object"),
+    ({"labels": {"a": 1}}, "metadata: metadata.labels[a] must be a string, but is number in converted object"),
+]
+
+
+def test_a_converted_object_must_be_the_same_one(tmp_path: Path) -> None:
+    def changed(request: Obj, change: dict[str, Any]) -> Obj:
         response = rigged(request)
         (obj,) = response["convertedObjects"]
         if "labels" in change:
@@ -184,13 +187,25 @@ def test_a_converted_object_must_be_the_same_one(tmp_path: Path, change: dict[st
 
     async def test(client: Client, made: Backend) -> None:
         await client.create(V1, boat("a"))
-        made.answer = changed
-        with pytest.raises(errors.ApiError) as refusal:
-            await client.get(V2, "a", "default")
-        assert refusal.value.message == f"{_FAILED} returned invalid {told.format(GROUP)}"
+        for change, told in _ANOTHER:
+            made.answer = partial(changed, change=change)
+            with pytest.raises(errors.ApiError) as refusal:
+                await client.get(V2, "a", "default")
+            assert refusal.value.message == f"{FAILED} returned invalid {told.format(GROUP)}"
         made.answer = lambda request: {**rigged(request), "uid": "another"}
         with pytest.raises(errors.ApiError, match='failed: expected response.uid="'):
             await client.get(V2, "a", "default")
+
+    play(tmp_path, test)
+
+
+def test_much_is_converted_in_portions(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        for letter in "abc":
+            await client.create(V1, boat(letter, sail=letter * 450_000))
+        listed = (await client.list(V2, "default"))["items"]
+        assert [obj["spec"]["rig"][0] for obj in listed] == ["a", "b", "c"]
+        assert [len(asked["objects"]) for asked in made.asked] == [2, 1]
 
     play(tmp_path, test)
 
@@ -220,7 +235,7 @@ def test_the_authority_is_the_bundle_s(tmp_path: Path) -> None:
         given["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"] = ca
         await client.update(DEFINITION, given)
         url = f'Post "https://127.0.0.1:{made.port}/hook"'
-        with pytest.raises(errors.ApiError, match=f"{_FAILED} failed: {url}: tls: failed to verify certificate"):
+        with pytest.raises(errors.ApiError, match=f"{FAILED} failed: {url}: tls: failed to verify certificate"):
             await client.get(V2, "a", "default")
 
     play(tmp_path, test)
