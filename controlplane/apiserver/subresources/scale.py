@@ -27,6 +27,8 @@ from controlplane.apiserver.tables import texts
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
+# Replicas of a custom resource that has none, while somebody says how many it is to have.
+_UNSET = -(2**31)
 KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -80,7 +82,12 @@ class Scales:
                 row = self._registry.catalog.of(kind)
                 raise unlike(row, request.namespace, request.name, pinned, stored, dry_run=context.dry_run)
             before = _with_owners(scale_of(obj, paths), to_scale(obj["metadata"].get("managedFields"), place))
+            unset = paths is not None and _inside(obj, paths.replicas) is None
+            if unset:
+                before["spec"]["replicas"] = _UNSET
             after = wanted(copy(before))
+            if unset and (after.get("spec") or {}).get("replicas") == _UNSET:
+                raise errors.BadRequest(f'the spec replicas field ".{".".join(place)}" cannot be empty')
             metadata.match_url(body.SCALE, after, request.namespace, request.name)
             if not applying:
                 _track(before, after, context)

@@ -57,6 +57,8 @@ def test_objects_are_pruned_filled_in_selected_shown_and_scaled(tmp_path: Path) 
         assert [column["priority"] for column in table["columnDefinitions"]] == [0, 0, 1]
         new = await client.patch(V1, "a", {"status": {"afloat": True}, "spec": {}}, "default", subresource="status")
         assert new["status"] == {"afloat": True} and new["metadata"]["generation"] == 1
+        with pytest.raises(errors.BadRequest, match='the spec replicas field ".spec.replicas" cannot be empty'):
+            await client.patch(V1, "a", {}, "default", subresource="scale")
         scale = await client.patch(V1, "a", {"spec": {"replicas": 5}}, "default", subresource="scale")
         assert scale["spec"] == {"replicas": 5}
         assert (await client.get(V1, "a", "default"))["spec"]["replicas"] == 5
