@@ -34,7 +34,7 @@ class Definitions:
         self._making: dict[str, asyncio.Future[None]] = {}
         self._newest: dict[str, Obj] = {}
         self._followers: list[Callable[[str, str], None]] = []
-        self._emptied: list[Callable[[str], None]] = []
+        self._ending: list[Callable[[str], None]] = []
 
     async def begin(self) -> None:
         """Install all that are there, and follow what becomes of them."""
@@ -51,9 +51,11 @@ class Definitions:
         """Call with name and group of each definition that comes, changes or goes, on the loop."""
         self._followers.append(follower)
 
-    def follow_last(self, follower: Callable[[str], None]) -> None:
-        """Call with the name of a definition that ends, when the last of its objects has gone."""
-        self._emptied.append(follower)
+    def follow_end(self, follower: Callable[[str], None]) -> None:
+        """Call with the name of a definition that ends, when the last of its objects has gone, and when one has come
+        that was let in before the end.
+        """
+        self._ending.append(follower)
 
     def of_group(self, group: str) -> list[Obj]:
         """Those of a group; none is read for it."""
@@ -134,14 +136,13 @@ class Definitions:
         return rows(definition, found, self._by_webhook)
 
     def _object_changed(self, name: str, event: Event) -> None:
-        if event.new is not None or name not in self._installed:
+        if (event.old is not None and event.new is not None) or name not in self._installed:
             return
-        _, kinds = self._installed[name]
-        definition = self._registry.find(DEFINITION, "", name)
-        if definition is None or not condition_holds(definition, "Terminating"):
+        _, (kind, *_) = self._installed[name]
+        if not self._registry.strategy(kind).closed:
             return
-        if not len(self._registry.collection(kinds[0])):
-            for follower in self._emptied:
+        if event.new is not None or not len(self._registry.collection(kind)):
+            for follower in self._ending:
                 follower(name)
 
 

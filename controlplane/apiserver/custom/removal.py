@@ -18,6 +18,7 @@ from controlplane.apiserver.strategies.definitions import CLEANUP
 
 _WORKERS = 5
 _IN_PROGRESS = ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+_FAILED = "InstanceDeletionFailed"
 _DONE = ("False", "InstanceDeletionCompleted", "removed all instances")
 _NEVER = ("False", "NeverEstablished", "resource was never established")
 _BUILT_IN = ("False", "OverlappingBuiltInResource", "instances overlap with built-in resources in storage")
@@ -30,7 +31,7 @@ class Removal:
         self._registry = registry
         self._queue: WorkQueue[str] = WorkQueue("crd_finalizer")
         definitions.follow(lambda name, group: self._queue.add(name))
-        definitions.follow_last(self._queue.add)
+        definitions.follow_end(self._queue.add)
 
     async def run(self) -> None:
         """For ever."""
@@ -49,8 +50,9 @@ class Removal:
             elif self._registry.catalog.of(kind).custom is None:
                 await self._finish(name, _BUILT_IN)
             else:
-                await self._say(name, _IN_PROGRESS)
-                await self._empty(kind, found)
+                if not condition_holds(found, "Terminating"):
+                    await self._say(name, _IN_PROGRESS)
+                await self._emptied(name, kind)
                 if not len(self._registry.collection(kind)):
                     await self._finish(name, _DONE)
 
@@ -59,9 +61,25 @@ class Removal:
         if not condition_holds(definition, "Established"):
             return None
         storage = f"{definition['spec']['names']['plural']}.{definition['spec']['group']}"
-        return next((row.kind for row in self._registry.catalog if row.kept and row.kind.storage == storage), None)
+        found = [row.kind for row in self._registry.catalog if row.kept and row.kind.storage == storage]
+        # Of what lies there in the stored version nobody has to be asked how it looks: who converts may be gone.
+        return next((kind for kind in found if kind.version == kind.stored_version), found[0] if found else None)
 
-    async def _empty(self, kind: Kind, definition: Obj) -> None:
+    async def _emptied(self, name: str, kind: Kind) -> None:
+        """As _empty(), and why that fails is told: once, for whatever is told anew is looked at anew at once. Raises
+        ApiError.
+        """
+        try:
+            await self._empty(kind)
+        except errors.NotFound:
+            raise
+        except errors.ApiError as error:
+            told = self._registry.get(DEFINITION, "", name)["status"]["conditions"]
+            if all(one["reason"] != _FAILED for one in told):
+                await self._say(name, ("True", _FAILED, f"could not issue all deletes: {error.message}"))
+            raise
+
+    async def _empty(self, kind: Kind) -> None:
         """Delete whatever is there; what has finalizers stays until they are gone."""
         for entry in list(self._registry.collection(kind).scan()):
             if is_deleting(entry.obj):
