@@ -110,7 +110,9 @@ class Definitions:
         if now == before:
             return
         catalog, cache = self._registry.catalog, self._registry.cache
-        made = self._rows(name, definition) if definition is not None else []
+        # While its parts were made, objects were written as before.
+        since = cache.revision if kinds else 0
+        made = self._rows(name, definition, since) if definition is not None else []
         built_in = {row.kind.storage for row in catalog if row.custom is None}
         made = [row for row in made if row.kind.storage not in built_in]
         catalog.add(*made)
@@ -129,11 +131,11 @@ class Definitions:
         for watcher in collection.watchers():
             watcher.close()
 
-    def _rows(self, name: str, definition: Obj) -> list[Resource]:
+    def _rows(self, name: str, definition: Obj, since: int) -> list[Resource]:
         found = self._parts.get(name)
         if found is None or not found.fits(definition):
             found = self._parts[name] = parts(definition)
-        return rows(definition, found, self._by_webhook)
+        return rows(definition, found, self._by_webhook, since)
 
     def _object_changed(self, name: str, event: Event) -> None:
         if (event.old is not None and event.new is not None) or name not in self._installed:

@@ -59,14 +59,17 @@ def _versions(spec: Obj) -> tuple[list[Obj], str]:
     return found, next(one["name"] for one in found if one.get("storage"))
 
 
-def rows(definition: Obj, made: Parts, by_webhook: ByWebhook) -> list[Resource]:
-    """Empty while its names are not accepted. made: its parts."""
+def rows(definition: Obj, made: Parts, by_webhook: ByWebhook, since: int = 0) -> list[Resource]:
+    """Empty while its names are not accepted. made: its parts. since: the revision up to which objects may have been
+    written by what the definition was before, where that is later than its own.
+    """
     if not naming.is_served(definition) or not naming.has_names(definition):
         return []
     versions, stored = _versions(definition["spec"])
     webhook = (definition["spec"].get("conversion") or {}).get("strategy") == "Webhook"
     converter = by_webhook(definition) if webhook else ByName()
-    return [_row(definition, version, stored, made, converter) for version in versions]
+    since = max(since, int(definition["metadata"]["resourceVersion"]))
+    return [_row(definition, version, stored, made, converter, since) for version in versions]
 
 
 def _schema(spec: Obj, version: Obj) -> CustomSchema:
@@ -74,10 +77,9 @@ def _schema(spec: Obj, version: Obj) -> CustomSchema:
     return CustomSchema(raw, bool(spec.get("preserveUnknownFields")))
 
 
-def _row(definition: Obj, version: Obj, stored: str, made: Parts, converter: Converter) -> Resource:
+def _row(definition: Obj, version: Obj, stored: str, made: Parts, converter: Converter, since: int) -> Resource:
     spec, ending = definition["spec"], condition_holds(definition, "Terminating")
     kind = _kind(definition, version, stored)
-    since = int(definition["metadata"]["resourceVersion"])
     place = (kind.group, rank(kind.version), kind.plural)
     custom = Version(
         kind.api_version, f"{kind.group}/{stored}", made.schemas, converter, since, place, columns.scale(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from apimachinery import errors
 from apimachinery.client import Client, PatchType
 from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
 from apimachinery.objects import Obj, condition_holds, name
+from controlplane.apiserver.custom import definitions, rows
 from tests.controlplane.apiserver.custom.definitions import GROUP, NAME, V1, V2, boat, definition, of_type, version
 from tests.controlplane.apiserver.server import run, serving
 from tests.waiting import until
@@ -119,6 +121,38 @@ def test_a_large_definition_is_made_beside_the_loop_and_served_when_it_says_so(t
         return bool((await client.get(V1, "a", "default"))["spec"].get("field2") == "d")
 
     asyncio.run(main())
+
+
+def test_what_is_written_while_a_large_definition_is_made_is_shown_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(given: Obj) -> rows.Parts:
+        begun.set()
+        assert go_on.wait(30)
+        return rows.parts(given)
+
+    fields = {f"field{number}": {"type": "string", "description": "x" * 400} for number in range(100)}
+    large = version(schema={"openAPIV3Schema": of_type({"spec": of_type(fields)})}, subresources={})
+
+    async def test(client: Client) -> None:
+        made = await established(client, definition(large))
+        monkeypatch.setattr(definitions, "parts", slowly)
+        kept = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        kept["field1"]["default"] = "d"
+        changing = asyncio.ensure_future(client.update(DEFINITION, made))
+        await until(begun.is_set)
+        assert (await client.create(V1, boat("a")))["spec"] == {}
+        go_on.set()
+        await changing
+
+        async def filled() -> bool:
+            return bool((await client.get(V1, "a", "default"))["spec"] == {"field1": "d"})
+
+        await until(filled)
+
+    run(tmp_path, test)
 
 
 def test_new_defaults_are_shown_of_what_is_there_and_watches_begin_anew(tmp_path: Path) -> None:
