@@ -14,7 +14,9 @@ __all__ = ["Comparisons", "Versions", "tracked"]
 
 
 class Versions(Protocol):
-    """The other versions of a kind; None for one that the kind does not have."""
+    """The other versions of a kind; None for one that the kind does not have. What convert() raises where an object
+    cannot be had passes through.
+    """
 
     def node(self, api_version: str) -> Node | None: ...
 

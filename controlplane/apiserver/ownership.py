@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apimachinery import apply
+from apimachinery import apply, errors
 from apimachinery.apply.versions import Versions
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
@@ -11,6 +11,7 @@ from apimachinery.timestamps import now
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.strategy import Paths, Strategy
 from controlplane.apiserver.registry.context import Context
+from controlplane.apiserver.registry.converting import Conversions
 
 # What an endpoint cannot change, nobody comes to own through it.
 _IGNORED: dict[str, Paths] = {"": (("status",),), "status": (("spec",),), "finalize": (("status",),)}
@@ -31,8 +32,8 @@ def ignored(strategy: Strategy, obj: Obj, subresource: str) -> Paths:
 class _Versions:
     """The versions of one kind; upstream knows none across groups."""
 
-    def __init__(self, kind: Kind, catalog: Catalog) -> None:
-        self._kind, self._catalog = kind, catalog
+    def __init__(self, kind: Kind, catalog: Catalog, conversions: Conversions | None) -> None:
+        self._kind, self._catalog, self._conversions = kind, catalog, conversions
 
     def node(self, api_version: str) -> Node | None:
         return self._catalog.schema.node(api_version, self._kind.kind)
@@ -46,32 +47,41 @@ class _Versions:
         try:
             return self._catalog.convert(obj, other)
         except LookupError:
-            return None
+            # A webhook says how it looks there.
+            return None if self._conversions is None else self._conversions.get(obj, other)
 
 
-def versions(kind: Kind, catalog: Catalog) -> Versions | None:
-    """The versions that owners of a kind's fields may have spoken; None when there is but one."""
-    return _Versions(kind, catalog) if kind.group and catalog.is_converted(kind) else None
+def versions(kind: Kind, context: Context, new: bool = False) -> Versions | None:
+    """The versions that owners of a kind's fields may have spoken; None when there is but one. new: of what has no
+    owners yet but those that it brings, for whom no webhook is asked.
+    """
+    catalog = context.catalog
+    several = kind.group and catalog.is_converted(kind)
+    return _Versions(kind, catalog, None if new else context.conversions) if several else None
 
 
 def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None:
-    """Record in new what its writer owns from now on, in the version that the writer speaks."""
+    """Record in new what its writer owns from now on, in the version that the writer speaks. Raises Unconverted."""
     catalog = context.catalog
     kind = catalog.find(context.version or new["apiVersion"], new["kind"])
     node = catalog.schema.node(kind.api_version, kind.kind) if kind is not None else None
     if kind is None or node is None:
         return
     seen = catalog.convert(new, kind)
-    entries = apply.track_update(
-        catalog.convert(old, kind) if old is not None else None,
-        seen,
-        manager=context.manager,
-        node=node,
-        now=now(),
-        subresource=subresource,
-        ignored=ignored(catalog.of(kind).strategy, seen, subresource),
-        versions=versions(kind, catalog),
-    )
+    try:
+        entries = apply.track_update(
+            catalog.convert(old, kind) if old is not None else None,
+            seen,
+            manager=context.manager,
+            node=node,
+            now=now(),
+            subresource=subresource,
+            ignored=ignored(catalog.of(kind).strategy, seen, subresource),
+            versions=versions(kind, context, new=old is None),
+        )
+    except errors.ApiError:
+        # Nobody says how it looks in a version that an owner spoke: upstream forgets them all then.
+        entries = []
     if entries:
         new["metadata"]["managedFields"] = entries
     else:

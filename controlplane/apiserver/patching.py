@@ -143,7 +143,7 @@ def _applied(wanted: Obj, request: Request, kind: Kind, context: Context) -> Pat
             force=force,
             subresource=request.subresource,
             ignored=ownership.ignored(strategy, old if old is not None else wanted, request.subresource),
-            versions=ownership.versions(kind, context.catalog),
+            versions=ownership.versions(kind, context, new=old is None),
         )
         codec.check_applied(new, wanted, kind, context)
         return new

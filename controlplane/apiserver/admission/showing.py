@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import orjson
-
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.admission.taking import is_own_body
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.registry.converting import Conversions
 from controlplane.apiserver.subresources.scale import paths_of, scale_of
 
-# What a webhook has made of an object of this request, by version and object: many may want to see the same.
+# What webhooks have made of the objects of this request: many may want to see the same.
 _CONVERTED = "converted"
 
 
@@ -25,13 +24,9 @@ async def seen(admission: Admission, obj: Obj | None, kind: Kind, catalog: Catal
         return scale_of(obj, paths_of(catalog, admission.kind))
     if obj["apiVersion"] == kind.api_version or catalog.custom(kind) is None:
         return catalog.convert(obj, kind)
-    known = admission.memory.setdefault(_CONVERTED, {})
-    assert isinstance(known, dict)
-    key = kind.api_version, orjson.dumps(obj)
-    if key not in known:
-        known[key] = await catalog.shown(obj, kind)
-    found: Obj = known[key]
-    return found
+    known = admission.memory.setdefault(_CONVERTED, Conversions())
+    assert isinstance(known, Conversions)
+    return await known.made(obj, kind, catalog)
 
 
 async def both(admission: Admission, kind: Kind, catalog: Catalog) -> tuple[Obj | None, Obj | None]:

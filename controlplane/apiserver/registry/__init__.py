@@ -4,8 +4,8 @@ Owns the life of an object: metadata, defaults, admission, validation, optimisti
 differs from kind to kind is said by the kind's row (controlplane.apiserver.resources); nothing here names a kind.
 Must never answer before the store has, and never change a shared object.
 
-Reading order: context, metadata, conflicts, upkeep, deletion, preparing (what becomes of an object), storing (its bytes
-in the store), registry (the order of it all, and admission).
+Reading order: converting, context, metadata, conflicts, upkeep, deletion, preparing (what becomes of an object),
+storing (its bytes in the store), registry (the order of it all, and admission).
 """
 
 from controlplane.apiserver.registry.context import Context

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.defaults.empties import Empties
+from controlplane.apiserver.registry.converting import Conversions
 from controlplane.apiserver.request import ANONYMOUS, User
 
 
@@ -33,5 +34,7 @@ class Context:
     # What this is a part of has passed admission.
     admitted: bool = False
     warnings: list[str] = field(default_factory=list)
+    # What webhooks have made of what is written.
+    conversions: Conversions = field(default_factory=Conversions)
     # What came empty and is not kept.
     empties: Empties = field(default_factory=Empties)

@@ -74,7 +74,7 @@ class Preparation:
         strategy.finish(obj)
 
     def begin_change(self, kind: Kind, old: Obj, new: Obj, context: Context, subresource: str) -> list[str]:
-        """Up to admission; what nobody acts on."""
+        """Up to admission; what nobody acts on. May be begun once more. Raises Unconverted."""
         strategy = self.strategy(kind)
         metadata.fill_changed(kind, new, old, not context.dry_run)
         gaps = [] if subresource else self._gaps.told(kind, self._catalog.schema, new, old)

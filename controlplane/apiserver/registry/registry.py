@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from apimachinery import errors
 from apimachinery.kinds import Kind
@@ -282,7 +283,8 @@ class Registry:
             old = await self._changing(kind, namespace, name, context)
             size = max(context.size, len(old.wire))
             await off_loop(size, old.read_beside_others)
-            new = await off_loop(size, lambda old=old: change(old.copy()))  # type: ignore[misc]
+            converting = context.conversions.working
+            new = await converting(self.catalog, size, lambda old=old: change(old.copy()))  # type: ignore[misc]
             spoken = self._spoken(kind, context)
             # A Scale has the version of what it is a part of, where it says none.
             named = self.strategy(kind).names_version and subresource != "scale"
@@ -297,7 +299,8 @@ class Registry:
 
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy, size = self.strategy(kind), max(context.size, len(old.wire))
-        gaps = await off_loop(size, self._preparation.begin_change, kind, old.obj, new, context, subresource)
+        begin = partial(self._preparation.begin_change, kind, old.obj, new, context, subresource)
+        gaps = await context.conversions.working(self.catalog, size, begin)
         admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
         warned = len(context.warnings)

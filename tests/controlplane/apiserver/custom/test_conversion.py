@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from apimachinery import errors
-from apimachinery.client import Client
+from apimachinery.client import Client, PatchType
 from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
+from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, name
 from tests.controlplane.apiserver.admission.backend import Backend, backend
 from tests.controlplane.apiserver.custom.definitions import GROUP, V1, V2, boat, definition, of_type, version
@@ -85,6 +86,38 @@ def test_objects_are_converted_on_every_way(tmp_path: Path) -> None:
             await client.get(V1, "a", "default")
 
     play(tmp_path, test)
+
+
+def test_owners_are_kept_in_the_versions_that_they_spoke(tmp_path: Path) -> None:
+    async def test(client: Client, made: Backend) -> None:
+        async def applied(kind: Kind, manager: str, **spec: str) -> Obj:
+            body = {**boat("a", kind.version), "spec": spec}
+            return await client.patch(kind, "a", body, "default", patch_type=PatchType.APPLY, field_manager=manager)
+
+        await applied(V1, "one", sail="gaff")
+        await client.patch(V2, "a", {"metadata": {"labels": {"x": "y"}}}, "default", field_manager="two")
+        spec: Obj = {"f:spec": {"f:sail": {}}}
+        assert owners(await client.get(V2, "a", "default"))["one"] == (f"{GROUP}/v1", spec)
+        with pytest.raises(errors.Conflict, match=r'conflict with "one": \.spec\.sail'):
+            await applied(V2, "three", rig="lug")
+        assert (await applied(V2, "one"))["spec"].get("rig") is None, "who had it wants it no more"
+        await applied(V1, "one", sail="gaff")
+        await client.patch(V2, "a", {"spec": {"rig": "lug"}}, "default", field_manager="two")
+        assert owners(await client.get(V1, "a", "default")).keys() == {"two"}
+        await applied(V1, "one", sail="lug")
+
+        # What is written is of the stored version; only its owner's is another.
+        made.answer = lambda _: {"result": {"status": "Failure", "message": "no"}}
+        left = await client.patch(V1, "a", {"metadata": {"labels": {"x": "z"}}}, "default", field_manager="four")
+        assert owners(left) == {}, "as upstream"
+
+    play(tmp_path, test)
+
+
+def owners(obj: Obj) -> dict[str, tuple[str, Obj]]:
+    """Of an object: the version that each manager spoke, and its fields."""
+    entries = obj["metadata"].get("managedFields") or ()
+    return {entry["manager"]: (entry["apiVersion"], entry["fieldsV1"]) for entry in entries}
 
 
 def test_each_version_is_selected_by_its_own_fields(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from apimachinery import errors
 from apimachinery.client import Client
 from apimachinery.kinds import (
+    CONFIG_MAP,
     MUTATING_ADMISSION_POLICY,
     MUTATING_ADMISSION_POLICY_BINDING,
     MUTATING_WEBHOOK_CONFIGURATION,
@@ -142,5 +143,31 @@ def test_a_policy_changes_what_a_webhook_makes_of_an_object(tmp_path: Path) -> N
         with pytest.raises(errors.ApiError) as refusal:
             await client.create(V1, boat("c"))
         assert refusal.value.message.endswith(f'policy "p" denied request: failed to configure policy: {_FAILED}')
+
+    play(tmp_path, test)
+
+
+def test_parameters_are_read_in_the_version_that_a_policy_names(tmp_path: Path) -> None:
+    async def test(client: Client, converts: Backend, asked: Backend) -> None:
+        await client.create(V1, boat("a"))
+        policy, binding = VALIDATING
+        about = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}
+        spec = {
+            "paramKind": {"apiVersion": f"{GROUP}/v2", "kind": "Boat"},
+            "matchConstraints": {"resourceRules": [about]},
+            "validations": [{"expression": "params.spec.rig == 'gaff'"}],
+        }
+        reference = {"name": "a", "namespace": "default", "parameterNotFoundAction": "Deny"}
+        bound = {"policyName": "p", "paramRef": reference, "validationActions": ["Deny"]}
+        await client.create(policy, {"metadata": {"name": "p"}, "spec": spec})
+        await client.create(binding, {"metadata": {"name": "b"}, "spec": bound})
+        await client.create(CONFIG_MAP, {"metadata": {"name": "a", "namespace": "default"}})
+        await client.patch(V1, "a", {"spec": {"sail": "lug"}}, "default")
+        with pytest.raises(errors.Invalid, match="failed expression: params.spec.rig == 'gaff'"):
+            await client.create(CONFIG_MAP, {"metadata": {"name": "b", "namespace": "default"}})
+        converts.answer = lambda request: {"result": {"status": "Failure", "message": "no"}}
+        told = f"paramKind kind `{GROUP}/v2, Kind=Boat` not yet synced to use for admission"
+        with pytest.raises(errors.Invalid, match=told):
+            await client.create(CONFIG_MAP, {"metadata": {"name": "b", "namespace": "default"}})
 
     play(tmp_path, test)
