@@ -165,7 +165,7 @@ def _everything(value: Any) -> Iterator[Any]:
 
 
 def _descendants(value: Any) -> Iterator[Any]:
-    """Itself and whatever lies in it, what is above first. By hand: values lie deeper than calls may."""
+    """Itself and whatever lies in it, what is above first. By hand: what lies deep would come up by as many calls."""
     left = [value]
     while left:
         value = left.pop()

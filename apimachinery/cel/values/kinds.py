@@ -54,12 +54,28 @@ class PartMap(dict[Any, Any]):
         self.hidden = hidden
 
 
+def _identity(value: Any) -> Any:
+    """What is the same for equal values of a schema, and can be hashed."""
+    if isinstance(value, dict):
+        hidden = value.hidden if isinstance(value, PartMap) else {}
+        return dict, *(frozenset((key, _identity(part[key])) for key in part) for part in (value, hidden))
+    if isinstance(value, list):
+        return list, tuple(map(_identity, value))
+    return isinstance(value, bool), value
+
+
 class SetList(list[Any]):
     """A list in which order says nothing, and nothing is twice."""
 
     def __add__(self, other: list[Any]) -> SetList:
-        more = [each for place, each in enumerate(other) if each not in self and each not in other[:place]]
-        return SetList([*self, *more])
+        # In one pass: adding costs an expression the same, however much there is.
+        there = set(map(_identity, self))
+        made = SetList(self)
+        for each in other:
+            if (identity := _identity(each)) not in there:
+                there.add(identity)
+                made.append(each)
+        return made
 
 
 class KeyedList(list[Any]):
