@@ -40,6 +40,15 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
+def alike(left: Any, right: Any) -> bool:
+    """Whether JSON values that Python takes for equal are so to the API: 1 is 1.0, and true is neither."""
+    if isinstance(left, dict):
+        return dumps(left) == dumps(right) or all(alike(left[key], right[key]) for key in left)
+    if isinstance(left, list):
+        return all(map(alike, left, right))
+    return isinstance(left, bool) is isinstance(right, bool)
+
+
 def name(obj: Mapping[str, Any]) -> str:
     """metadata.name, or "" when there is none."""
     return str((obj.get("metadata") or _EMPTY).get("name") or "")

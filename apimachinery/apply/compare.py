@@ -8,6 +8,7 @@ from typing import Any
 from apimachinery.apply import elements
 from apimachinery.apply.fieldset import HERE, LEAF, Fields, union
 from apimachinery.apply.typed import NotTyped, associative, child, field_set, granular, index, problems
+from apimachinery.objects import alike
 from apimachinery.schema import Node
 
 __all__ = ["Comparison", "compare"]
@@ -42,8 +43,8 @@ NOTHING: Triple = ({}, {}, {})
 
 
 def _compare(node: Node | None, old: Any, new: Any) -> Triple:
-    # Both sides are of their type by now, so that Python's 1 == True cannot mislead.
-    if old == new:
+    # Where there is no type, 1 may become true.
+    if old == new and (isinstance(old, str) or alike(old, new)):
         return NOTHING
     if old is ABSENT:
         return (_everything(node, new), {}, {})

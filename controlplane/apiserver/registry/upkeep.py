@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, alike
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.defaults.empties import Empties
 
@@ -36,7 +36,7 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str, e
         return
     standing = old["metadata"].get("generation", 1)
     parts = {*new, *old} - {"metadata", "kind", "apiVersion"} - (set() if strategy.counts_status else {"status"})
-    changed = any(new.get(key) != old.get(key) for key in parts)
+    changed = any(new.get(key) != old.get(key) or not alike(new.get(key), old.get(key)) for key in parts)
     if strategy.counts_empties:
         changed |= any(empties.within(new.get(key)) for key in parts)
     changed &= not strategy.generation_stands and subresource not in ("status", *WHOLE)
@@ -49,11 +49,12 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str, e
 def is_as_it_was(new: Obj, old: Obj) -> bool:
     """Whether a change changes nothing; that a manager has said once more what it owns is nothing."""
     if new == old:
-        return True
+        return alike(new, old)
     entries, before = new["metadata"].get("managedFields"), old["metadata"].get("managedFields")
     if not entries or not before or list(map(_timeless, entries)) != list(map(_timeless, before)):
         return False
-    return {**new, "metadata": {**new["metadata"], "managedFields": before}} == old
+    single = {**new, "metadata": {**new["metadata"], "managedFields": before}}
+    return single == old and alike(single, old)
 
 
 def _timeless(entry: Obj) -> Obj:

@@ -48,3 +48,15 @@ def test_an_empty_map_is_one_value() -> None:
     live = written(None, {}, "one")
     assert owned(written(live, "text", "one")) == {"one": WHOLE}
     assert owned(written(written(live, "text", "one"), {}, "one")) == {"one": WHOLE}
+
+
+@pytest.mark.parametrize(("value", "other"), [(1, True), ({"a": 0}, {"a": False}), ([{"a": [1]}], [{"a": [True]}])])
+def test_a_truth_is_no_number(value: Any, other: Any) -> None:
+    live = written(None, value, "one")
+    assert owned(written(live, other, "two"))["two"] is not None
+    assert owned(written(live, value, "two")).keys() == {"one"}
+
+
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    live = written(None, {"a": [1]}, "one")
+    assert owned(written(live, {"a": [1.0]}, "two")).keys() == {"one"}

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver import defaults
+from controlplane.apiserver.catalog.strategy import Strategy
+from controlplane.apiserver.defaults.empties import Empties
 from controlplane.apiserver.registry import upkeep
 from controlplane.apiserver.strategies import cluster, gates, storage, workloads
 
@@ -159,6 +161,15 @@ def test_to_say_once_more_what_one_owns_is_no_change() -> None:
     assert not upkeep.is_as_it_was({**again, "spec": {"a": 2}}, old)
     more = {**later, "fieldsV1": {"f:spec": {}, "f:data": {}}}
     assert not upkeep.is_as_it_was({**old, "metadata": {"name": "x", "managedFields": [more]}}, old)
+
+
+def test_a_number_that_becomes_true_is_a_change() -> None:
+    old: Obj = {"metadata": {"name": "x", "generation": 1}, "spec": {"a": [{"b": 1}], "c": {}}}
+    other: Obj = {**old, "spec": {"c": {}, "a": [{"b": True}]}}
+    assert not upkeep.is_as_it_was(other, old)
+    assert upkeep.is_as_it_was({**old, "spec": {"c": {}, "a": [{"b": 1.0}]}}, old)
+    upkeep.count_generation(Strategy(generation=True), other, old, "", Empties())
+    assert other["metadata"]["generation"] == 2
 
 
 @pytest.mark.parametrize(
