@@ -46,8 +46,8 @@ def check(meta: Obj, path: str, namespaced: bool, check_name: CheckName) -> Foun
     found += check_labels(meta.get("labels") or {}, f"{path}.labels")
     found += check_annotations(meta.get("annotations") or {}, f"{path}.annotations")
     found += check_owners(meta.get("ownerReferences") or [], f"{path}.ownerReferences")
-    found += check_managers(meta.get("managedFields") or [], f"{path}.managedFields")
-    return found + check_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
+    found += check_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
+    return found + check_managers(meta.get("managedFields") or [], f"{path}.managedFields")
 
 
 def check_stem(meta: Obj, path: str, check_name: CheckName) -> Found:
@@ -131,7 +131,7 @@ def check_managers(entries: list[Obj], path: str) -> Found:
             found.append(errors.invalid(f"{where}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
         if len(manager.encode()) > _LONGEST_MANAGER:
             found.append(errors.too_long(f"{where}.manager", _LONGEST_MANAGER))
-        for place, letter in enumerate(manager):
+        for place, letter in enumerate("" if manager.isprintable() else manager):
             if not letter.isprintable():
                 at = len(manager[:place].encode())
                 text = f"invalid character U+{ord(letter):04X} (at position {at})"

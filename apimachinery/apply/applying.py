@@ -51,6 +51,9 @@ def apply(
     request = _Request(live, applied, manager, node, now, subresource, tuple(ignored), versions)
     try:
         return request.carried_out(force)
+    except NotTyped:
+        why = _listed(problems(node, request.live, duplicates=True))
+        raise errors.ApiError(f"failed to create typed live object ({_named(request.live)}): {why}") from None
     except errors.Conflict:
         allowed = migration.allowed_fields(request.live, node) if manager == migration.KUBECTL else {}
         if not allowed or any(difference(lost, allowed) for lost in request.lost.values()):

@@ -35,7 +35,9 @@ def check_type(obj: Obj, kind: Kind) -> None:
         if obj.get(field) != value
     ]
     if found:
-        name = (obj.get("metadata") or {}).get("name") or ""
+        # Nobody has looked at it yet: it may be anything.
+        metadata = obj.get("metadata")
+        name = str(metadata.get("name") or "") if isinstance(metadata, dict) else ""
         group = str(obj.get("apiVersion") or "").rpartition("/")[0]
         raise errors.invalid_object(obj.get("kind") or "", name, found, group)
 

@@ -10,6 +10,7 @@ from apimachinery.objectmeta import (
     check_annotations,
     check_finalizers,
     check_labels,
+    check_managers,
     check_owners,
     check_stem,
 )
@@ -42,11 +43,13 @@ def validate_change(
     said += check_owners(meta.get("ownerReferences") or [], "metadata.ownerReferences")
     listed = check_finalizers(finalizers, "metadata.finalizers")
     own = check_own_finalizers(finalizers, "metadata.finalizers")
+    managed = check_managers(meta.get("managedFields") or [], "metadata.managedFields")
     changed = _changes(meta, old["metadata"])
     stem = check_stem(meta, "metadata", check_name)
-    kinds: dict[MetadataCheck, Found] = {"plain new": [*stem, *said, *listed], "plain change": [*changed, *said]}
-    kinds |= {"new": [*stem, *said, *listed, *own], "change": [*changed, *said, *own]}
-    return [*said, *listed, *changed, *said, *(error for check in checks for error in kinds[check])]
+    new_one, change = [*stem, *said, *listed, *managed], [*changed, *said, *managed]
+    kinds: dict[MetadataCheck, Found] = {"plain new": new_one, "plain change": change}
+    kinds |= {"new": [*new_one, *own], "change": [*change, *own]}
+    return [*said, *listed, *managed, *change, *(error for check in checks for error in kinds[check])]
 
 
 def _changes(meta: Obj, stored: Obj) -> Found:

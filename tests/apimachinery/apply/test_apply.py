@@ -113,6 +113,17 @@ def test_what_stood_there_unrecorded_belongs_to_the_past() -> None:
     assert track_update(live, {**live, "data": {}}, manager="m", node=MAP, now=T1) == []
 
 
+def test_what_lies_there_without_its_key_is_named() -> None:
+    account: dict[str, Any] = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}}
+    applied = {**account, "secrets": [{"name": "q"}]}
+    live = apply(None, applied, manager="m", node=node("v1", "ServiceAccount"), now=T1)
+    live["secrets"].append({})
+    wanted = {**account, "metadata": {"name": "a", "labels": {"l": "1"}}}
+    why = "failed to create typed live object .*Kind=ServiceAccount.: .secrets: element 1: associative list with keys"
+    with pytest.raises(errors.ApiError, match=why):
+        apply(live, wanted, manager="m", node=node("v1", "ServiceAccount"), now=T1)
+
+
 def test_nothing_changed_changes_nothing() -> None:
     live = put(None, config(a="1"), "alpha")
     assert put(live, config(a="1"), "alpha", now=T2) == live

@@ -70,6 +70,15 @@ def test_metadata_of_a_change_is_told_as_often_as_upstream_looks_at_it() -> None
     )
 
 
+def test_who_owns_fields_is_looked_at_in_a_change_and_after_finalizers() -> None:
+    entry = {"manager": "a\x07", "operation": "Update", "fieldsType": "FieldsV1", "subresource": "s" * 257}
+    odd: Obj = {"metadata": {"name": "c", "uid": "u", "finalizers": ["a b/c"], "managedFields": [entry]}}
+    places = ["metadata.finalizers", "metadata.managedFields[0].manager", "metadata.managedFields[0].subresource"]
+    assert [error.field for error in metadata.validate(odd, False, any_name, plain=True)] == places
+    found = [error.field for error in metadata.validate_change(odd, odd, ("change",), any_name)]
+    assert found == [*places, *places[1:] * 2]
+
+
 @pytest.mark.parametrize("row", [apiregistration.API_SERVICE, admissionregistration.VALIDATING_ADMISSION_POLICY])
 def test_a_finalizer_that_may_be_there_is_not_held_against_a_status(row: Resource) -> None:
     named = {"metadata": {"name": "c", "uid": "u", "finalizers": ["bare"]}}
