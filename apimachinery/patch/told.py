@@ -6,14 +6,13 @@ that it was. `Reached` says what that is: names (or indices, as texts) to what w
 
 from __future__ import annotations
 
-import copy
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import orjson
 
 from apimachinery.data import wire_fields
+from apimachinery.jsontext import spelled_as_go
 from apimachinery.schema import Node
 
 __all__ = ["Reached", "by_json_patch", "by_merge", "told"]
@@ -21,15 +20,15 @@ __all__ = ["Reached", "by_json_patch", "by_merge", "told"]
 ALL: Literal["all"] = "all"
 Reached = dict[str, "Reached"] | Literal["all"]
 NO_RANK = 1 << 30
-# What Go writes of a text so that it can stand in HTML.
-_ESCAPED = re.compile("[&<>\u2028\u2029]")
 FIELD_SETS = "FieldsV1"
+# Names that copies may be reached into by, all in all: a copy of what holds copies has twice as many, each time.
+_MOST_COPIED = 50_000
 
 
 def told(old: dict[str, Any], work: Callable[[dict[str, Any]], Any], reached: Reached, node: Node | None) -> str:
     """The JSON text that upstream's patching makes of `old` by `work`."""
     new = work(_whole(old, node))
-    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(_sorted(new, reached)).decode())
+    return spelled_as_go(orjson.dumps(_sorted(new, reached))).decode()
 
 
 def by_merge(patch: Any) -> Reached:
@@ -42,6 +41,7 @@ def by_json_patch(operations: Iterable[dict[str, Any]]) -> Reached:
     what it was made of.
     """
     reached: dict[str, Reached] = {}
+    left = _MOST_COPIED
     for operation in operations:
         paths = {
             key: [one.replace("~1", "/").replace("~0", "~") for one in str(operation.get(key, "")).split("/")[1:]]
@@ -50,8 +50,25 @@ def by_json_patch(operations: Iterable[dict[str, Any]]) -> Reached:
         for names in paths.values():
             _add(reached, names if operation.get("op") == "test" else names[:-1], operation.get("op") == "test")
         if operation.get("op") == "copy" and (found := _at(reached, paths["from"])) is not None:
-            _put(reached, paths["path"], copy.deepcopy(found))
+            left -= _size(found, left)
+            if left > 0:
+                _put(reached, paths["path"], _copied(found))
     return reached
+
+
+def _size(reached: Reached, most: int) -> int:
+    """How many names it has, as far as they are no more than that."""
+    waiting, size = [reached], 0
+    while waiting and size < most:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            size += len(one)
+            waiting += one.values()
+    return size
+
+
+def _copied(reached: Reached) -> Reached:
+    return {name: _copied(below) for name, below in reached.items()} if isinstance(reached, dict) else reached
 
 
 def _at(reached: Reached, names: list[str]) -> Reached | None:

@@ -80,6 +80,12 @@ def test_a_copy_is_as_sorted_as_what_it_was_made_of_and_whole_objects_begin_with
     assert names(text, "spec", "volumeClaimTemplates", "0", "spec") == ["accessModes", "volumeMode"]
 
 
+def test_copies_of_copies_are_reached_into_so_far_only() -> None:
+    operations = [{"op": "test", "path": f"/metadata/{number}", "value": None} for number in range(50)]
+    operations += [{"op": "copy", "from": "/metadata", "path": f"/metadata/c{number}"} for number in range(20)]
+    assert len(repr(patch.by_json_patch(operations))) < 2_000_000
+
+
 def test_what_means_something_in_html_is_escaped() -> None:
     old = {"metadata": {"annotations": {"a<": "b&c>\u2028"}}}
     assert '{"a\\u003c":"b\\u0026c\\u003e\\u2028"}' in patch.told(old, lambda ordered: ordered, {}, DEPLOYMENT)
