@@ -11,8 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
+
+from apimachinery import errors
+from apimachinery.jsontext import spelled_as_go
 from apimachinery.numerals import INT64, whole
-from apimachinery.objects import dumps
 
 __all__ = ["JsonPathError", "compiled", "printed"]
 
@@ -54,12 +57,12 @@ def compiled(text: str, depth: int = 0) -> Find:
 
 
 def printed(value: Any) -> str:
-    """A value as text: what is no scalar as JSON."""
+    """A value as text, as Go prints it: what is no scalar as JSON, its keys sorted."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    return "<nil>" if value is None else dumps(value).decode()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e21 else errors.number(value)
+    return "<nil>" if value is None else spelled_as_go(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).decode()
 
 
 def _steps(text: str, depth: int) -> list[Step]:

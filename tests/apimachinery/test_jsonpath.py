@@ -73,5 +73,6 @@ def test_what_lies_deep_is_found() -> None:
 
 
 def test_a_value_as_text() -> None:
-    values = ["a", 1, 1.5, 2.0, True, None, {"a": [1]}]
-    assert [printed(value) for value in values] == ["a", "1", "1.5", "2", "true", "<nil>", '{"a":[1]}']
+    values = ["a", 1, 1.5, 2.0, True, None, 2500000.5, {"b": "<", "a": [1]}]
+    texts = ["a", "1", "1.5", "2", "true", "<nil>", "2.5000005e+06", '{"a":[1],"b":"\\u003c"}']
+    assert [printed(value) for value in values] == texts
