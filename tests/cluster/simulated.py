@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from lab.simulate import plan
-from tests.cluster.lab import ROOT, Lab
+from tests.cluster.commands import ROOT
+from tests.cluster.lab import Lab
 from tests.waiting import eventually
 
 TOLERATION = {"key": plan.LABEL, "operator": "Exists"}

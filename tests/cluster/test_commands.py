@@ -18,8 +18,9 @@ import pytest
 from lab import privileges, state
 from lab.paths import Paths
 from tests.cluster import profiles
+from tests.cluster.commands import ROOT
 from tests.cluster.conftest import kubectl_path
-from tests.cluster.lab import ROOT, Lab, wherry
+from tests.cluster.lab import Lab, wherry
 from tests.cluster.test_lifecycle import assert_nothing_left, own_ranges, snapshot
 from tests.waiting import eventually
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.commands import ROOT
 from tests.cluster.conftest import kubectl_path
-from tests.cluster.lab import ROOT, Lab, fetch, run, web, wherry
+from tests.cluster.lab import Lab, fetch, run, web, wherry
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.cluster
