@@ -36,6 +36,11 @@ log = logging.getLogger(__name__)
 NEEDS = (6, 1)
 """Linux with which it was tried. Before 5.14 a connection that had left the table was forgotten after two minutes."""
 _HOOK = "hook ingress priority filter;"
+_AT_A_TIME = 128
+"""links; the kernel takes no more than 255 in one request"""
+_GONE = 128
+"""links that went before the table is written anew: from Linux 6.16 on it keeps their names, and with some thousands of
+them it could not be listed any more"""
 
 
 def table_of(bridge: str) -> str:
@@ -92,27 +97,30 @@ class Flows(Table):
         self._bridge = bridge
         self._can: bool | None = None
         self._base: tuple[frozenset[tuple[int, str]], frozenset[Network]] | None = None
-        self._pods: frozenset[tuple[int, str]] = frozenset()
+        self._added: frozenset[tuple[int, str]] = frozenset()
+        """pods' links since the table was written, those that went included"""
 
     async def shorten(self, cluster: Iterable[Network], ways: Mapping[int, str], pods: Mapping[int, str]) -> None:
         """Links by index. `ways`: bridge, uplinks, devices; another set of them has all connections begin anew, as a
-        pod's link more has not. NftError when the kernel refuses, which it also does when a link is gone meanwhile. No
-        table where the kernel has none such.
+        pod's link more has not. NftError when the kernel refuses, which it also does when a link is gone meanwhile;
+        the next call goes on from there. No table where the kernel has none such.
         """
         if self._can is None:
             self._can = await self._is_possible()
         if not self._can:
             return
         base, wanted = (frozenset(ways.items()), frozenset(cluster)), frozenset(pods.items())
-        if base == self._base and self.is_written:
-            new = [name for _, name in wanted - self._pods]
-            # Of one that went the kernel has let go by itself.
-            if new:
-                await self.run(more(self._bridge, new))
-        else:
+        if base != self._base or not self.is_written or len(self._added - wanted) >= _GONE:
+            first = sorted(wanted)[:_AT_A_TIME]
             self._base = None
-            await self.keep(ruleset(self._bridge, base[1], {*ways.values(), *pods.values()}))
-        self._base, self._pods = base, wanted
+            # Also where the text is the same: another link may have the name.
+            await self.write(ruleset(self._bridge, base[1], [*ways.values(), *_names(first)]))
+            self._base, self._added = base, frozenset(first)
+        new = sorted(wanted - self._added)
+        for start in range(0, len(new), _AT_A_TIME):
+            some = new[start : start + _AT_A_TIME]
+            await self.run(more(self._bridge, _names(some)))
+            self._added |= set(some)
 
     async def _is_possible(self) -> bool:
         if (found := _version(os.uname().release)) < NEEDS:
@@ -125,6 +133,10 @@ class Flows(Table):
             log.info("no flow table (module nft_flow_offload), every packet goes the whole way: %s", refused.message)
             return False
         return True
+
+
+def _names(links: Iterable[tuple[int, str]]) -> list[str]:
+    return [name for _, name in links]
 
 
 def _version(release: str) -> tuple[int, int]:

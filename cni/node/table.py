@@ -25,8 +25,11 @@ class Table:
     async def keep(self, text: str) -> None:
         """`text` is the whole table as one transaction, whether it exists or not. NftError when the kernel refuses it;
         the next call tries again."""
-        if text == self._applied and not self._doubted:
-            return
+        if text != self._applied or self._doubted:
+            await self.write(text)
+
+    async def write(self, text: str) -> None:
+        """As `keep`, also where it is there already."""
         self._applied, self._doubted = "", False
         await self.run(text)
         self._applied = text

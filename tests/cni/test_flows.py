@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -71,11 +72,35 @@ def test_a_pod_more_leaves_the_others_connections_where_they_are(written: Writte
 
 
 def test_another_way_to_the_nodes_and_a_strangers_hand_have_the_table_written_anew(written: Written) -> None:
-    pods = {7: "veth7"}
-    both = {*WAYS.values(), "wherry-vxlan", "veth7"}
-    assert written.told({**WAYS, 4: "wherry-vxlan"}, pods) == [ruleset("cni0", CLUSTER, both)]
+    ways, pods = {**WAYS, 4: "wherry-vxlan"}, {7: "veth7"}
+    anew = [ruleset("cni0", CLUSTER, [*ways.values(), "veth7"])]
+    assert written.told(ways, pods) == anew
     written._doubted = True
-    assert written.told({**WAYS, 4: "wherry-vxlan"}, pods) == [ruleset("cni0", CLUSTER, both)]
+    assert written.told(ways, pods) == anew
+    assert written.told({2: "eth0", 3: "cni0", 5: "wherry-vxlan"}, pods) == anew, "another device of the same name"
+
+
+def test_many_links_come_in_several_requests_and_those_that_went_are_not_kept_for_ever(written: Written) -> None:
+    many = {number: f"veth{number}" for number in range(10, 310)}
+
+    def listed(texts: list[str]) -> list[int]:
+        return [len(re.findall("veth[0-9]+", text)) for text in texts]
+
+    assert listed(written.told(WAYS, many)) == [128, 128, 44]
+    seen, anew = set(many.values()), 0
+    for number in range(10, 310):
+        del many[number]
+        many[number + 300] = f"veth{number + 300}"
+        texts = written.told(WAYS, many)
+        names = set(re.findall("veth[0-9]+", "".join(texts)))
+        if "delete table" in texts[0]:
+            assert listed(texts) == [128, 128, 44]
+            seen, anew = names, anew + 1
+        else:
+            assert names == {f"veth{number + 300}"}
+            seen |= names
+        assert seen >= set(many.values()) and len(seen) <= 300 + 128
+    assert anew == 2
 
 
 def test_what_was_refused_is_tried_again(written: Written) -> None:
