@@ -92,6 +92,7 @@ class Informer:
         self._page = page
         self._on_refused = on_refused
         self._trouble = ""
+        self._refused = False
         self._objects: dict[str, Obj] = {}
         self._indexes: dict[str, _Index] = {}
         self._handlers: list[Handler] = []
@@ -147,6 +148,11 @@ class Informer:
         """True once the first list is in the cache and its handlers have been told."""
         return self._synced.is_set()
 
+    @property
+    def is_refused(self) -> bool:
+        """True since the server said that we may not read them, until it lets us."""
+        return self._refused
+
     async def wait_synced(self) -> None:
         """Return once the first list is in the cache."""
         await self._synced.wait()
@@ -162,6 +168,7 @@ class Informer:
                 await self._watch()
                 if self._version != version or asyncio.get_running_loop().time() - began > SHORT_WATCH:
                     self._retry = RETRY_FIRST
+                    self._well()
                     continue
             except errors.Expired:
                 log.info("%s: version %s is gone, listing again", self.kind.resource, self._version)
@@ -179,11 +186,16 @@ class Informer:
         if str(error) == self._trouble:
             log.debug("%s: still %s; next try in %.2g s", self.kind.resource, error, self._retry)
             return
-        self._trouble = str(error)
+        self._trouble, self._refused = str(error), isinstance(error, errors.Forbidden)
         if self._on_refused is not None and isinstance(error, errors.Forbidden):
             self._on_refused(error)
         else:
             log.warning("%s: %s; tried again until it is well", self.kind.resource, error)
+
+    def _well(self) -> None:
+        if self._trouble:
+            log.info("%s: well again", self.kind.resource)
+            self._trouble, self._refused = "", False
 
     async def _list(self) -> None:
         result = await self._client.list(
@@ -194,6 +206,7 @@ class Informer:
             limit=self._page,
             transform=self._transform,
         )
+        self._well()
         fresh = {key(obj): obj for obj in result.pop("items")}
         for item in [item for item in self._objects if item not in fresh]:
             self._replace(item, None)
@@ -205,9 +218,6 @@ class Informer:
                 self._replace(item, obj)
         self._version = resource_version(result)
         self._retry = RETRY_FIRST
-        if self._trouble:
-            log.info("%s: well again", self.kind.resource)
-            self._trouble = ""
         self._synced.set()
 
     async def _watch(self) -> None:
@@ -221,6 +231,7 @@ class Informer:
         async for event, obj in events:
             self._version = resource_version(obj)
             self._retry = RETRY_FIRST
+            self._well()
             if self._transform is not None and event != "BOOKMARK":
                 obj = self._transform(obj)
             if event != "BOOKMARK":

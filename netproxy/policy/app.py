@@ -25,6 +25,7 @@ from netproxy.policy.tracker import PolicyTracker
 log = logging.getLogger(__name__)
 _PAUSE, _RETRY, _SAFETY_NET = 0.005, 1.0, 30.0
 """seconds: between two writes, after a failed one, at least this often"""
+_RIGHTS = "rights"
 
 
 class NetworkPolicies:
@@ -51,9 +52,10 @@ class NetworkPolicies:
         self._enforcer = Enforcer(self._tracker, grounds)
         self._families = tuple(ground.family for ground in grounds)
         self._shortfall = Shortfall(node, tell)
+        self._refusal = ""
         self._policies = Informer(client, NETWORK_POLICY, on_refused=self._refused)
         self._policies.add_handler(self._tracker.policy_changed)
-        self._policies.add_handler(self._shortfall.policy_changed)
+        self._policies.add_handler(self._policy_changed)
         pods = Informer(client, POD, transform=views.trim_pod, on_refused=self._refused)
         pods.add_handler(self._tracker.pod_changed)
         namespaces = Informer(client, NAMESPACE, transform=views.trim_namespace, on_refused=self._refused)
@@ -99,16 +101,28 @@ class NetworkPolicies:
             # Rules of an earlier process stay in force meanwhile.
             await asyncio.gather(*(informer.wait_synced() for informer in self._others))
         await self._enforcer.sync()
+        self._readable()
         if self._tracker.policies:
             problems = filter(None, (of_mode(self._mode), of_bridges(self._families)))
             self._shortfall.found("; ".join(problems), self._policies.items())
 
+    def _policy_changed(self, old: Obj | None, new: Obj | None) -> None:
+        # One that is read for the first time must not be told of what is over.
+        self._readable()
+        self._shortfall.policy_changed(old, new)
+
     def _refused(self, error: errors.Forbidden) -> None:
-        self._shortfall.found(
+        # What one is refused for all mostly are, and the remedy is the same.
+        self._refusal = self._refusal or (
             f"not enforced, for they cannot be read: {error}. Let this proxy's user list and watch networkpolicies, "
-            "pods and namespaces; or set network_policy to false, where others enforce them",
-            self._policies.items(),
+            "pods and namespaces; or set network_policy to false, where others enforce them"
         )
+        self._shortfall.found(self._refusal, self._policies.items(), _RIGHTS)
+
+    def _readable(self) -> None:
+        if self._refusal and not any(informer.is_refused for informer in (self._policies, *self._others)):
+            self._refusal = ""
+            self._shortfall.found("", self._policies.items(), _RIGHTS)
 
     def _node_changed(self, _old: Obj | None, new: Obj | None) -> None:
         if new is not None:

@@ -47,24 +47,30 @@ class Shortfall:
     def __init__(self, node: str, event: Event) -> None:
         self._node = node
         self._event = event
-        self._problem = ""
+        self._problems: dict[str, str] = {}
 
     def policy_changed(self, old: Obj | None, new: Obj | None) -> None:
         """Informer callback for NetworkPolicies."""
-        if new is not None and old is None and self._problem:
+        if new is not None and old is None and self._problems:
             self._tell(new)
 
-    def found(self, problem: str, policies: Iterable[Obj]) -> None:
-        """What is wrong now, empty for nothing, and the policies that are there."""
-        if problem == self._problem:
+    def found(self, problem: str, policies: Iterable[Obj], cause: str = "") -> None:
+        """What is wrong now by this cause, empty for nothing, and the policies that are there."""
+        before = dict(self._problems)
+        self._problems.pop(cause, None)
+        if problem:
+            self._problems[cause] = problem
+        if self._problems == before:
             return
-        self._problem = problem
-        if not problem:
+        if not self._problems:
             log.info("NetworkPolicies are enforced entirely again")
             return
-        log.warning("NetworkPolicies on this node: %s", problem)
+        log.warning("NetworkPolicies on this node: %s", self._said())
         for policy in policies:
             self._tell(policy)
 
+    def _said(self) -> str:
+        return "; ".join(self._problems.values())
+
     def _tell(self, policy: Obj) -> None:
-        self._event(policy, "Warning", REASON, f"on {self._node}: {self._problem}")
+        self._event(policy, "Warning", REASON, f"on {self._node}: {self._said()}")

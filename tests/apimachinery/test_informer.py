@@ -136,3 +136,33 @@ def test_what_is_wrong_is_said_once_and_anew_when_it_changes(
     scenario(on_refused=told.append)
     assert [str(one) for one in told] == ["no right to list"]
     assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
+
+def test_a_watch_that_is_let_in_again_is_well_without_a_new_list(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(informer, "RETRY_FIRST", 0.0)
+    refused: list[bool] = []
+
+    turns = iter([True, False, False, True, False])
+
+    class Closing(Server):
+        async def watch(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, Obj]]:
+            if not next(turns, False):
+                raise errors.Forbidden("no right to watch")
+            async for one in super().watch():
+                yield one
+
+    async def scenario() -> None:
+        told: list[errors.Forbidden] = []
+        reader = Informer(cast(Client, Closing(1)), CONFIG_MAP, on_refused=told.append)
+        reader.add_handler(lambda _old, _new: refused.append(reader.is_refused))
+        running = asyncio.ensure_future(reader.run())
+        await until(lambda: len(told) == 2, what="it is refused twice, and let in between")
+        assert reader.is_refused
+        running.cancel()
+
+    with caplog.at_level("INFO"):
+        asyncio.run(scenario())
+    assert [one.getMessage() for one in caplog.records].count("configmaps: well again") == 1
+    assert refused and not any(refused)

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from apimachinery import errors
+from apimachinery import errors, informer
 from apimachinery.client import Client
 from apimachinery.events import EventRecorder
 from apimachinery.informer import Informer
-from apimachinery.kinds import EVENT, NODE, POD, Kind
+from apimachinery.kinds import EVENT, NAMESPACE, NETWORK_POLICY, NODE, POD, Kind
 from apimachinery.kit import netns
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.nft import NftError
@@ -25,7 +25,7 @@ from netproxy.policy.app import NetworkPolicies
 from netproxy.policy.enforcer import Enforcer
 from netproxy.policy.shortfall import Shortfall, of_bridges, of_mode
 from tests.netproxy.policy.world import GROUNDS, policy
-from tests.waiting import SECONDS
+from tests.waiting import SECONDS, until
 
 BOTH = (Family.IPV4, Family.IPV6)
 
@@ -105,6 +105,79 @@ def test_who_may_not_read_what_policies_speak_of_says_so_with_what_mends_it(
     assert (policy_name, kind) == ("fence", "Warning")
     assert "not enforced, for they cannot be read: pods is forbidden" in message and "list and watch" in message
     assert caplog.text.count("pods is forbidden") == 1
+
+
+class Changing(Api):
+    """What is closed is nobody's to read; whether it is can change."""
+
+    def __init__(self, closed: set[Kind]) -> None:
+        super().__init__()
+        self.closed = closed
+        self.changed = asyncio.Event()
+
+    def change(self, closed: set[Kind]) -> None:
+        self.closed = closed
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def list(self, kind: Kind, *_: Any, **__: Any) -> dict[str, Any]:
+        if kind in self.closed:
+            raise errors.Forbidden(f"{kind.plural} is forbidden")
+        return await super().list(kind)
+
+    async def watch(self, kind: Kind, *_: Any, **__: Any) -> AsyncIterator[tuple[str, Any]]:
+        if kind in self.closed:
+            raise errors.Forbidden(f"{kind.plural} is forbidden")
+        yield "BOOKMARK", {"metadata": {"resourceVersion": "2"}}
+        await self.changed.wait()
+
+
+def test_rights_that_come_and_go_are_told_of_as_long_as_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    synced = asyncio.Event()
+
+    async def done(*_: Any) -> None:
+        pass
+
+    async def sync(_: Enforcer) -> None:
+        synced.set()
+
+    for name, replaced in (("open", done), ("sync", sync), ("watch", done)):
+        monkeypatch.setattr(Enforcer, name, replaced)
+    monkeypatch.setattr(app, "of_bridges", lambda _: "")
+    monkeypatch.setattr(informer, "RETRY_FIRST", 0.01)
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        api, lifecycle = Changing({NETWORK_POLICY, POD, NAMESPACE}), Lifecycle()
+        client = cast(Client, api)
+        nodes = Informer(client, NODE)
+        lifecycle.spawn("nodes", nodes.run())
+        events: list[str] = []
+        policies = NetworkPolicies(client, GROUNDS, "n", nodes, tmp_path, lambda *event: events.append(event[3]))
+        await policies.start(lifecycle)
+        await until(lambda: "networkpolicies is forbidden" in caplog.text, what="the log says so")
+        api.change(set())
+        await asyncio.wait_for(synced.wait(), SECONDS)
+        await until(lambda: caplog.text.count("enforced entirely again") == 1, what="rights are there")
+        await until(lambda: all(one.has_synced for one in policies._others), what="all is read")
+        assert not events, "no policy that could be read was unenforced"
+        api.change({POD, NAMESPACE})
+        await until(lambda: len(events) == 1, what="they are taken again")
+        synced.clear()
+        policies._trigger()
+        await asyncio.wait_for(synced.wait(), SECONDS)
+        await asyncio.sleep(0.1)
+        assert len(events) == 1 and caplog.text.count("enforced entirely again") == 1
+        api.change(set())
+        await until(lambda: not any(one.is_refused for one in policies._others), what="and given back")
+        policies._trigger()
+        await until(lambda: caplog.text.count("enforced entirely again") == 2, what="all is well")
+        lifecycle.request_stop()
+        await lifecycle.wait()
+
+    asyncio.run(main())
 
 
 def test_without_br_netfilter_each_policy_says_that_pods_of_one_bridge_go_free(
