@@ -24,10 +24,10 @@ from netproxy.nftables.apply import NftablesMode
 
 log = logging.getLogger(__name__)
 _MANY_LOST = 500
-"""with fewer the chains are written nearly as soon as the maps"""
+"""routes (a port of a Service in one family each): with fewer the chains are written nearly as soon as the maps"""
 _MANY_NEW = 2000
-"""where rules were not lost but never there, and nothing flows that would wait: with fewer, the chains stand in half a
-second"""
+"""routes where this process saw no rules go: mostly there never were any, and nothing flows that would wait. With
+fewer, the chains stand in half a second"""
 
 
 class StoodInFor:

@@ -180,7 +180,7 @@ def test_after_a_strangers_flush_it_stands_again_and_nothing_was_lost(world: Wor
         passes_rules_by(world, say)
 
 
-def test_who_gets_the_address_of_a_pod_that_left_is_reached(world: World) -> None:
+def test_a_pod_that_leaves_amid_a_connection_is_nothing_to_the_next_one(world: World) -> None:
     with kernel.namespaces(2, "q") as (first, second):
         seen = []
         for pod in (first, second):
