@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -40,6 +41,10 @@ def _translate(method: str, error: grpc.aio.AioRpcError) -> CriError:
     return cri_error(method, _camel(error.code()), error.details() or "")
 
 
+def _gone(path: str) -> CriError:
+    return cri_error(path.rpartition("/")[2], "Unavailable", "the connection was closed")
+
+
 class Channel:
     """Opened lazily by the first call; reconnects by itself."""
 
@@ -47,6 +52,7 @@ class Channel:
         self.socket = socket
         self._channel = grpc.aio.insecure_channel(f"unix://{socket.absolute()}", options=_OPTIONS)
         self._unary: dict[str, Any] = {}
+        self._closed = False
 
     async def call(
         self,
@@ -56,16 +62,26 @@ class Channel:
         timeout: float,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> R:
-        """One request, one answer. `path` is `/package.Service/Method`; `timeout` in seconds."""
+        """One request, one answer. `path` is `/package.Service/Method`; `timeout` in seconds. Raises CriError, and what
+        `decode` raises.
+        """
+        if self._closed:
+            raise _gone(path)
         stub = self._unary.get(path)
         if stub is None:
             stub = self._channel.unary_unary(path)
             self._unary[path] = stub
         try:
             body = request if isinstance(request, bytes) else request.SerializeToString()
-            return decode(await stub(body, timeout=timeout, metadata=headers or None))
+            answer = await stub(body, timeout=timeout, metadata=headers or None)
+        except asyncio.CancelledError:
+            # The library cancels calls whose channel is closed: the peer is gone, and whoever waits is to go on.
+            if self._closed:
+                raise _gone(path) from None
+            raise
         except grpc.aio.AioRpcError as error:
             raise _translate(path.rpartition("/")[2], error) from error
+        return decode(answer)
 
     async def stream(self, path: str, request: bytes, decode: Callable[[bytes], R]) -> AsyncIterator[R]:
         """A server stream without end; ends by error, when the runtime leaves, or by cancellation."""
@@ -86,4 +102,6 @@ class Channel:
             await self._channel.wait_for_state_change(state)
 
     async def close(self) -> None:
+        """Calls under way fail as those of a peer that went away."""
+        self._closed = True
         await self._channel.close()

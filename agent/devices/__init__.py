@@ -3,6 +3,6 @@ device plugins, which are counted by the node and given away here.
 
 Owns: the sockets at which both register, the claims that are prepared on this node, who has which device of a plugin,
 the ResourceSlices of drivers that are gone. Must never act on a pod. Reading order: `messages` (pure), `registration`;
-of claims `drivers`, `state`, `claims` and `cdi` (what a container gets); of plugins `plugin_messages`, `plugin_plan`
-(pure), `allocations`, `plugins`.
+`statefile`; of claims `drivers`, `state`, `claims` and `cdi` (what a container gets); of plugins `plugin_messages`,
+`plugin_plan` (pure), `allocations`, `plugins`.
 """

@@ -11,7 +11,6 @@ from typing import Any
 import orjson
 
 from agent.devices.plugin_messages import Given
-from apimachinery.kit.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ def load(file: Path) -> Allocations:
         raise AllocationsError(f"{file} is damaged: drain the node and remove it ({error})") from error
 
 
-def save(file: Path, held: Allocations) -> None:
-    """Durable when it returns. Raises OSError."""
+def dump(held: Allocations) -> bytes:
+    """As `load` reads it."""
     told = {"resources": sorted(held.resources), "pods": dataclasses.asdict(held)["pods"]}
-    write_atomic(file, orjson.dumps(told))
+    return orjson.dumps(told)
 
 
 def _part(told: dict[str, Any]) -> _Part:

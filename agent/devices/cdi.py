@@ -47,7 +47,10 @@ def edits(names: Sequence[str], directories: Sequence[Path]) -> Edits:
             common.append(id(spec))
             found.append(spec.get("containerEdits") or {})
         found.append(entry.get("containerEdits") or {})
-    return _added(found)
+    try:
+        return _added(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"the specification of CDI devices {', '.join(names)} is malformed ({error!r})") from error
 
 
 def _specs(directories: Iterable[Path]) -> list[Mapping[str, Any]]:
@@ -87,5 +90,5 @@ def _added(found: Iterable[Mapping[str, Any]]) -> Edits:
             if mount.get("type") not in (None, "", "none", "bind"):
                 raise ConfigError(f"the runtime knows no CDI devices, and a mount of type {mount['type']} takes one")
             mounts.append((mount["containerPath"], mount["hostPath"], "ro" in options))
-        groups += each.get("additionalGids") or ()
+        groups += map(int, each.get("additionalGids") or ())
     return Edits(tuple(env), tuple(nodes), tuple(mounts), tuple(groups))

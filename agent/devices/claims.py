@@ -19,6 +19,7 @@ from agent.devices import state
 from agent.devices.drivers import Drivers
 from agent.devices.messages import ClaimRef, Outcome
 from agent.devices.state import Held, Key
+from agent.devices.statefile import StateFile
 from agent.failures import ConfigError, DeviceError
 from apimachinery import kinds
 from apimachinery.client import Client
@@ -34,7 +35,7 @@ class Claims:
 
     def __init__(self, client: Client | None, file: Path, drivers: Drivers) -> None:
         self._client = client
-        self._file = file
+        self._file = StateFile(file, lambda: state.dump(self._held.values()))
         self._drivers = drivers
         self._held: dict[Key, Held] = {}
         self._locks: dict[Key, tuple[asyncio.Lock, list[None]]] = {}
@@ -42,7 +43,7 @@ class Claims:
 
     def load(self) -> None:
         """What an agent before this one had prepared. Raises StateError, OSError."""
-        self._held = state.load(self._file)
+        self._held = state.load(self._file.path)
 
     def users(self) -> set[str]:
         """Uids of the pods that something may be prepared for."""
@@ -63,7 +64,8 @@ class Claims:
                     )
                 known.pods.add(podspec.uid(pod))
             await self._save()
-            waiting = [held for each in wanted if not (held := self._held[each.key]).prepared]
+            # A claim that two entries of the pod name is prepared once.
+            waiting = [held for key in {each.key: None for each in wanted} if not (held := self._held[key]).prepared]
             for driver, batch in _by_driver(waiting).items():
                 outcomes = await self._ask(driver, batch, "NodePrepareResources")
                 for held in batch:
@@ -80,6 +82,9 @@ class Claims:
         async with self._turn(keys):
             mine = [held for key in keys if (held := self._held.get(key)) and pod_uid in held.pods]
             last = [held for held in mine if held.pods == {pod_uid}]
+            for held in last:
+                # Also where one of its drivers fails: whoever comes to use it meanwhile has it prepared anew.
+                held.prepared = False
             for driver, batch in _by_driver(last).items():
                 await self._ask(driver, batch, "NodeUnprepareResources")
             for held in mine:
@@ -147,7 +152,7 @@ class Claims:
 
     async def _save(self) -> None:
         try:
-            await asyncio.to_thread(state.save, self._file, list(self._held.values()))
+            await self._file.write()
         except OSError as error:
             raise DeviceError(f"checkpoint ResourceClaim state: {error}") from error
 

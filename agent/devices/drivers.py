@@ -19,6 +19,7 @@ from agent.failures import DeviceError
 from apimachinery import kinds
 from apimachinery.client import Client
 from apimachinery.errors import ApiError, NotFound, Unreachable
+from apimachinery.formats import dns1123_subdomain
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,9 @@ class Drivers:
 
     def refusal(self, driver: str, endpoint: str, services: Sequence[str]) -> str:
         """Why a plugin cannot be registered; "" where it can."""
+        if wrong := dns1123_subdomain(driver.lower()):
+            # Its slices are deleted by its name: one without would take those of all drivers along.
+            return f"invalid name of DRA driver plugin {driver!r}: {wrong[0]}"
         if _chosen(services):
             return ""
         why = "empty list of supported gRPC services (aka supported versions)"

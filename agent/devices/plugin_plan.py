@@ -30,6 +30,17 @@ def wanted(container: Obj, resources: Collection[str]) -> dict[str, int]:
     return {name: amount for name, amount in amounts.items() if amount}
 
 
+def lost(resource: str, needed: int, had: Collection[str], devices: Mapping[str, bool]) -> str:
+    """Why a container cannot go on with the devices it was given before; "" where it can."""
+    if len(had) != needed:
+        return f"the request for {resource} changed from {len(had)} to {needed}"
+    if not any(devices.values()):
+        return f"no healthy devices present; cannot allocate unhealthy devices {resource}"
+    if not all(devices.get(each) for each in had):
+        return f"previously allocated devices are no longer healthy; cannot allocate unhealthy devices {resource}"
+    return ""
+
+
 def choice(
     resource: str, needed: int, devices: Mapping[str, bool], used: Collection[str], reusable: Collection[str]
 ) -> Choice | str:

@@ -24,6 +24,7 @@ from agent.cri.wire import WireError
 from agent.devices import allocations, plugin_messages, plugin_plan
 from agent.devices.allocations import Allocations
 from agent.devices.plugin_messages import Given, Options
+from agent.devices.statefile import StateFile
 from agent.failures import DeviceError
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
@@ -56,13 +57,15 @@ class DevicePlugins:
         self._directory = directory
         self._resources: dict[str, _Resource] = {}
         self._allocations = Allocations()
+        self._file = StateFile(directory / _STATE, lambda: allocations.dump(self._allocations))
         self._turn = asyncio.Lock()
+        self._registering = asyncio.Lock()
         self.changed: Callable[[], None] = lambda: None
 
     def load(self) -> None:
         """What an agent before this one gave away. Raises AllocationsError, OSError."""
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._allocations = allocations.load(self._directory / _STATE)
+        self._allocations = allocations.load(self._file.path)
         self._resources = {name: _Resource() for name in self._allocations.resources}
 
     async def run(self) -> None:
@@ -86,7 +89,12 @@ class DevicePlugins:
         if refusal := self.refusal(told.resource, told.endpoint, [told.version]):
             raise CallError(refusal)
         place = self._directory / told.endpoint
-        await self._begin(told.resource, str(place), told.options, Channel(place))
+        channel = Channel(place)
+        try:
+            await self._begin(told.resource, str(place), told.options, channel)
+        except DeviceError as error:
+            await channel.close()
+            raise CallError(str(error)) from error
         return b""
 
     def refusal(self, resource: str, endpoint: str, versions: Sequence[str]) -> str:
@@ -100,29 +108,38 @@ class DevicePlugins:
 
     async def add(self, resource: str, endpoint: str, _versions: Sequence[str], channel: Channel) -> None:
         """One that registered as every plugin does, which says nothing of what it wants to be asked."""
-        await self._begin(resource, endpoint, None, channel)
+        try:
+            path = _SERVICE + "GetDevicePluginOptions"
+            options = await channel.call(path, b"", plugin_messages.options, _CALL_SECONDS)
+        except (CriError, WireError) as error:
+            raise DeviceError(f"failed to get device plugin options: {error}") from error
+        await self._begin(resource, endpoint, options, channel)
 
-    async def _begin(self, resource: str, endpoint: str, options: Options | None, channel: Channel) -> None:
-        known = self._resources.setdefault(resource, _Resource())
-        await _end(known)
-        if options is None:
-            try:
-                path = _SERVICE + "GetDevicePluginOptions"
-                options = await channel.call(path, b"", plugin_messages.options, _CALL_SECONDS)
-            except (CriError, WireError) as error:
-                await channel.close()
-                raise DeviceError(f"failed to get device plugin options: {error}") from error
-        known.endpoint, known.channel, known.options = endpoint, channel, options
-        self._allocations.resources.add(resource)
-        known.task = asyncio.get_running_loop().create_task(self._follow(resource, known, channel))
+    async def _begin(self, resource: str, endpoint: str, options: Options, channel: Channel) -> None:
+        """Follow a plugin instead of the one before. Raises DeviceError where it cannot be noted that the resource is
+        one: an agent after this one must not take what the Node says of it for another's, and start pods without.
+        """
+        async with self._registering:
+            if resource not in self._allocations.resources:
+                self._allocations.resources.add(resource)
+                try:
+                    await self._save()
+                except DeviceError:
+                    self._allocations.resources.discard(resource)
+                    raise
+            known = self._resources.setdefault(resource, _Resource())
+            await _end(known)
+            known.endpoint, known.channel, known.options = endpoint, channel, options
+            known.task = asyncio.get_running_loop().create_task(self._follow(resource, known, channel))
         log.info("device plugin of %s registered at %s", resource, endpoint)
 
     async def remove(self, resource: str, endpoint: str) -> None:
         """It is not there any more."""
-        known = self._resources.get(resource)
-        if known is not None and known.endpoint == endpoint:
-            await _end(known)
-            self._lost(known)
+        async with self._registering:
+            known = self._resources.get(resource)
+            if known is not None and known.endpoint == endpoint:
+                await _end(known)
+                self._lost(known)
 
     async def _follow(self, resource: str, known: _Resource, channel: Channel) -> None:
         """Its list of devices, for as long as it is told."""
@@ -162,9 +179,10 @@ class DevicePlugins:
                     own = await self._allocate(podspec.uid(pod), container, reusable)
                     is_init = container in podspec.init_containers(pod)
                     reusable = reusable | own if is_init and not podspec.is_sidecar(container) else reusable - own
-                self._save()
+                await self._save()
             except DeviceError:
-                self._allocations.release(podspec.uid(pod))
+                with contextlib.suppress(DeviceError):
+                    await self.release(podspec.uid(pod))
                 raise
 
     async def _allocate(self, uid: str, container: Obj, reusable: set[str]) -> set[str]:
@@ -173,6 +191,12 @@ class DevicePlugins:
         for resource, needed in plugin_plan.wanted(container, self._resources).items():
             known = self._resources[resource]
             again = {each.partition("//")[2] for each in reusable if each.startswith(f"{resource}//")}
+            if had := self._allocations.of(uid, container["name"]).get(resource):
+                # An agent before this one was ended before the pod had a sandbox.
+                if problem := plugin_plan.lost(resource, needed, had, known.devices):
+                    raise DeviceError(problem)
+                taken |= {f"{resource}//{each}" for each in had}
+                continue
             used = self._allocations.used(resource)
             choice = plugin_plan.choice(resource, needed, known.devices, used, again)
             if isinstance(choice, str):
@@ -222,14 +246,14 @@ class DevicePlugins:
         """Uids of the pods that have devices."""
         return self._allocations.users()
 
-    def release(self, uid: str) -> None:
+    async def release(self, uid: str) -> None:
         """Nothing of the pod runs any more. Raises DeviceError."""
         if self._allocations.release(uid):
-            self._save()
+            await self._save()
 
-    def _save(self) -> None:
+    async def _save(self) -> None:
         try:
-            allocations.save(self._directory / _STATE, self._allocations)
+            await self._file.write()
         except OSError as error:
             raise DeviceError(f"failed to write checkpoint file: {error}") from error
 
@@ -237,8 +261,7 @@ class DevicePlugins:
 async def _end(resource: _Resource) -> None:
     if resource.task is not None:
         resource.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await resource.task
+        await asyncio.wait((resource.task,))
     if resource.channel is not None:
         await resource.channel.close()
     resource.task = resource.channel = None

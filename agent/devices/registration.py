@@ -5,7 +5,9 @@ Source: upstream's pluginmanager; kinds that there is no handler for are refused
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from agent.cri.errors import CriError
 from agent.cri.wire import WireError
 from agent.devices import messages
 from agent.failures import DeviceError
-from apimachinery.kit import inotify
+from apimachinery.kit import inotify, tasks
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ _EVENTS = inotify.IN_CREATE | inotify.IN_DELETE | inotify.IN_MOVED_TO | inotify.
 # What nothing tells of: a plugin in a directory below, one that was not ready when it was asked.
 _LOOK_SECONDS = 5.0
 _FIRST_RETRY, _LAST_RETRY = 0.5, 122.0
+# How long a look waits for those that are being asked; how long they get to end.
+_PATIENCE, _END_SECONDS = 0.5, 2.0
 
 Identity = tuple[int, int]
 
@@ -39,7 +43,7 @@ class Handler(Protocol):
         """Why a plugin cannot be had; "" where it can."""
 
     async def add(self, name: str, endpoint: str, services: Sequence[str], channel: Channel, /) -> None:
-        """Have it, and its channel. Raises DeviceError."""
+        """Have it, and its channel. Raises DeviceError; then the channel is still the caller's."""
 
     async def remove(self, name: str, endpoint: str, /) -> None:
         """It is not there any more."""
@@ -66,16 +70,20 @@ class Registry:
         self._registered: dict[Path, _Registered] = {}
         self._refused: dict[Path, tuple[Identity, float, float]] = {}
         """Socket → what it was, when it is asked again, and how long was waited."""
+        self._trying: dict[Path, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Watch the directory until cancelled."""
         self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         with inotify.Inotify() as events:
             events.add(self._directory, _EVENTS)
-            while True:
-                await self.look()
-                due = min((due - time.monotonic() for _, due, _ in self._refused.values()), default=_LOOK_SECONDS)
-                await events.wait(min(max(due, 0.05), _LOOK_SECONDS))
+            try:
+                while True:
+                    await self.look()
+                    due = min((due - time.monotonic() for _, due, _ in self._refused.values()), default=_LOOK_SECONDS)
+                    await events.wait(min(max(due, 0.05), _PATIENCE if self._trying else _LOOK_SECONDS))
+            finally:
+                await tasks.end(list(self._trying.values()), _END_SECONDS)
 
     async def look(self) -> None:
         """Register who came, and forget who went or is another by now."""
@@ -86,13 +94,20 @@ class Registry:
                 await known.handler.remove(known.name, known.endpoint)
         self._refused = {path: kept for path, kept in self._refused.items() if there.get(path) == kept[0]}
         for path, identity in there.items():
-            if path not in self._registered and self._is_due(path):
-                await self._try(path, identity)
+            if path not in self._registered and path not in self._trying and self._is_due(path):
+                self._trying[path] = asyncio.ensure_future(self._try(path, identity))
+        # One that does not answer keeps no other waiting.
+        if self._trying:
+            await asyncio.wait(self._trying.values(), timeout=_PATIENCE)
+        for path in [path for path, task in self._trying.items() if task.done()]:
+            self._trying.pop(path).result()
 
     def _sockets(self) -> dict[Path, Identity]:
         """Every socket whose name has no dot in front; a new one at an old path is another."""
         found = {}
-        for path in self._directory.rglob("*"):
+        # `walk` passes over what cannot be read, and over directories that vanish meanwhile.
+        every = (Path(place, name) for place, _, names in os.walk(self._directory) for name in names)
+        for path in every:
             try:
                 if not path.name.startswith(".") and path.is_socket():
                     told = path.stat()
@@ -112,10 +127,13 @@ class Registry:
             before = self._refused[path][2] if path in self._refused else 0.0
             delay = min(max(_FIRST_RETRY, 2 * before), _LAST_RETRY)
             self._refused[path] = (identity, time.monotonic() + delay, delay)
-            log.warning("plugin at %s is not registered: %s", path, error)
+            log.warning("plugin at %r is not registered: %s", str(path), error)
 
     async def _register(self, path: Path, identity: Identity) -> _Registered:
-        channel = Channel(path)
+        try:
+            channel = Channel(path)
+        except UnicodeEncodeError as error:
+            raise RegistrationError("the name of its socket is no text") from error
         try:
             info = await channel.call(_SERVICE + "GetInfo", b"", messages.plugin_info, _INFO_SECONDS)
             endpoint = info.endpoint or str(path)
@@ -138,9 +156,11 @@ class Registry:
             return f"no handler registered for plugin type: {info.type} at socket {path}"
         if refusal := handler.refusal(info.name, endpoint, info.services):
             return f"plugin validation failed with err: {refusal}"
+        channel = Channel(Path(endpoint))
         try:
-            await handler.add(info.name, endpoint, info.services, Channel(Path(endpoint)))
+            await handler.add(info.name, endpoint, info.services, channel)
         except DeviceError as error:
+            await channel.close()
             return f"plugin registration failed with err: {error}"
         return ""
 

@@ -16,7 +16,6 @@ from typing import Any
 import orjson
 
 from agent.devices.messages import ClaimRef, Device
-from apimachinery.kit.files import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +62,13 @@ def load(file: Path) -> dict[Key, Held]:
         held = [_held(each) for each in told["claims"]]
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(f"{file} is damaged: drain the node and remove it ({error})") from error
     return {each.key: each for each in held}
 
 
-def save(file: Path, held: Iterable[Held]) -> None:
-    """Durable when it returns. Raises OSError."""
+def dump(held: Iterable[Held]) -> bytes:
+    """As `load` reads it."""
     claims = [
         {
             **dataclasses.asdict(each.ref),
@@ -78,7 +77,7 @@ def save(file: Path, held: Iterable[Held]) -> None:
         }
         for each in held
     ]
-    write_atomic(file, orjson.dumps({"claims": claims}))
+    return orjson.dumps({"claims": claims})
 
 
 def _held(told: Mapping[str, Any]) -> Held:

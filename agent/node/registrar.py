@@ -30,6 +30,8 @@ RUNTIME_SECONDS = 5.0
 # A node that is not Ready is looked at this often: CRI has no event for a network that became ready.
 UNREADY_SECONDS = 0.1
 FIRST_RETRY_SECONDS = 0.1
+# Between looks for the sake of what says that it changed.
+CHANGED_SECONDS = 1.0
 MAX_RETRY_SECONDS = 7.0
 _CONFLICT_TRIES = 5
 _NODE_EVENTS = {
@@ -86,7 +88,9 @@ class Registrar:
                 continue
             delay = FIRST_RETRY_SECONDS
             if ready:
-                await is_set_within(self.changed, self._settings.node_status_seconds)
+                if await is_set_within(self.changed, self._settings.node_status_seconds):
+                    # A device whose health flickers is no reason to write all the time.
+                    await asyncio.sleep(CHANGED_SECONDS)
             else:
                 await self._until_ready()
 

@@ -38,7 +38,7 @@ async def terminate(life: Life) -> None:
         return
     # Before anybody is told that it ended: then its devices may be given to another.
     await life.shared.devices.unprepare(life.uid)
-    life.shared.plugins.release(life.uid)
+    await life.shared.plugins.release(life.uid)
     life.report.waiting.clear()
     life.tell(life.record, terminal=True)
     life.shared.probes.forget(life.uid)

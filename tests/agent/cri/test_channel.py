@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
+import pytest
 
 from agent.cri.channel import Channel
 from agent.cri.errors import CriUnavailable
@@ -86,5 +87,25 @@ def test_a_runtime_that_was_restarted_is_found_again(tmp_path: Path) -> None:
         finally:
             await channel.close()
             await server.stop(None)
+
+    asyncio.run(main())
+
+
+def test_calls_of_a_channel_that_is_closed_fail_as_those_of_a_peer_that_is_gone(tmp_path: Path) -> None:
+    async def main() -> None:
+        silent = await asyncio.start_unix_server(lambda _reader, _writer: None, tmp_path / "socket")
+        channel = Channel(tmp_path / "socket")
+        waiting, given_up = asyncio.ensure_future(asked(channel)), asyncio.ensure_future(asked(channel))
+        await asyncio.sleep(0.05)
+        given_up.cancel()
+        await asyncio.wait((given_up,))
+        assert given_up.cancelled()
+        await channel.close()
+        # Whoever waited is not cancelled: it has more to do than this call.
+        with pytest.raises(CriUnavailable):
+            await waiting
+        with pytest.raises(CriUnavailable):
+            await asked(channel)
+        silent.close()
 
     asyncio.run(main())

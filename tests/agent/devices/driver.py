@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Driver:
         self.services = services
         self.answers: dict[str, list[dict[str, Any]] | str] = {}
         self.skip: set[str] = set()
+        self.hangs = False
         self.calls: list[Call] = []
         self.told: list[tuple[bool, str]] = []
         self.service_asked = ""
@@ -100,7 +102,10 @@ class Driver:
         async def prepare(request: bytes, _context: Any) -> bytes:
             self.service_asked = service
             answer = PB["PreparedAll"]()
-            for claim in self._asked("prepare", request):
+            claims = self._asked("prepare", request)
+            if self.hangs:
+                await asyncio.Event().wait()
+            for claim in claims:
                 outcome = self.answers.get(claim.name, self.answers.get("*", []))
                 entry = answer.claims[claim.uid]
                 if isinstance(outcome, str):

@@ -60,6 +60,9 @@ class DevicePlugin:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("v1beta1.DevicePlugin", methods),))
         self._server.add_insecure_port(f"unix://{self.directory / self.endpoint}")
         await self._server.start()
+        await self.register(version)
+
+    async def register(self, version: str = "v1beta1") -> None:
         told = {"version": version, "endpoint": self.endpoint, "resource": self.resource, "options": self.options}
         async with grpc.aio.insecure_channel(f"unix://{self.directory / 'kubelet.sock'}") as channel:
             await channel.unary_unary("/v1beta1.Registration/Register")(PB["Register"](**told).SerializeToString())

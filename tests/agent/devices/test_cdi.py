@@ -30,6 +30,7 @@ SPEC: dict[str, Any] = {
             },
         },
         {"name": "hooked", "containerEdits": {"hooks": [{"hookName": "createContainer", "path": "/x"}]}},
+        {"name": "partial", "containerEdits": {"deviceNodes": [{"hostPath": "/dev/null"}]}},
         {"name": "odd", "containerEdits": {"mounts": [{"hostPath": "t", "containerPath": "/t", "type": "tmpfs"}]}},
     ],
 }
@@ -68,6 +69,7 @@ def test_the_directory_that_is_named_last_counts(places: list[Path]) -> None:
         ("x.com/gpu=a", "unresolvable"),
         ("v.com/gpu=hooked", "hooks"),
         ("v.com/gpu=odd", "tmpfs"),
+        ("v.com/gpu=partial", "the specification of CDI devices v.com/gpu=partial is malformed"),
     ],
 )
 def test_what_cannot_be_had_is_refused_by_name(places: list[Path], device: str, why: str) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.devices import drivers as drivers_module
-from agent.devices import registration, state
+from agent.devices import registration, state, statefile
 from agent.devices.claims import Claims
 from agent.devices.drivers import Drivers
 from agent.devices.registration import Registry
@@ -195,6 +198,44 @@ async def test_what_a_driver_says_of_a_claim_is_told_and_tried_again(world):
 
 
 @live
+async def test_a_driver_that_goes_in_the_middle_of_a_call_fails_it_and_no_more(world):
+    world.claim("a", "one")
+    world.driver.hangs = True
+    preparing = asyncio.ensure_future(world.claims.prepare(pod("one", "a")))
+    await until(lambda: world.driver.calls)
+    # Its sockets go before its process does, as when it is replaced.
+    world.driver.registration.unlink()
+    with pytest.raises(DeviceError, match="NodePrepareResources: .* Unavailable"):
+        await preparing
+    assert world.claims.users() == {"uid-one"}, "it may have been prepared"
+
+
+@live
+async def test_what_one_driver_of_two_took_back_is_prepared_anew_for_the_next(world):
+    other = Driver("nic.example.com", world.directory)
+    await other.start()
+    await until(lambda: other.told)
+    world.claim("a", "one", "two", drivers=(DRIVER, other.name))
+    await world.claims.prepare(pod("one", "a"))
+    other.answers["-a"] = "busy"
+    with pytest.raises(DeviceError, match="busy"):
+        await world.claims.unprepare("uid-one")
+    await world.claims.prepare(pod("two", "a"))
+    assert [what for what, _ in world.driver.calls] == ["prepare", "unprepare", "prepare"]
+    await other.stop()
+
+
+@live
+async def test_a_claim_that_a_pod_names_twice_is_prepared_once(world):
+    world.claim("a", "one")
+    subject = pod("one", "a")
+    subject["spec"]["resourceClaims"].append({"name": "again", "resourceClaimName": "a"})
+    await world.claims.prepare(subject)
+    await world.claims.unprepare("uid-one")
+    assert world.driver.calls == [("prepare", ("ns/a/uid-a",)), ("unprepare", ("ns/a/uid-a",))]
+
+
+@live
 async def test_another_claim_of_the_same_name_waits_for_the_first_to_be_given_back(world):
     world.claim("a", "one")
     await world.claims.prepare(pod("one", "a"))
@@ -239,8 +280,9 @@ def test_an_agent_that_was_started_again_knows_what_may_be_prepared(tmp_path):
     asyncio.run(asyncio.wait_for(main(), SECONDS))
 
 
-def test_a_damaged_state_is_told(tmp_path):
-    (tmp_path / "state").write_text('{"claims": [{}]}')
+@pytest.mark.parametrize("claim", ["{}", '{"namespace":"n","uid":"u","name":"c","pods":[],"drivers":[]}'])
+def test_a_damaged_state_is_told(tmp_path, claim):
+    (tmp_path / "state").write_text(f'{{"claims": [{claim}]}}')
     with pytest.raises(state.StateError, match="drain the node"):
         World(tmp_path)
 
@@ -297,3 +339,51 @@ def test_plugins_are_told_what_came_of_them(tmp_path):
                 await each.stop()
 
     asyncio.run(asyncio.wait_for(main(), SECONDS))
+
+
+def test_a_socket_that_is_none_and_a_plugin_that_is_silent_keep_no_other_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(registration, "_INFO_SECONDS", SECONDS)
+
+    async def main() -> None:
+        world = World(tmp_path)
+        place = tmp_path / "plugins_registry"
+        place.mkdir()
+        silent = await asyncio.start_unix_server(lambda _reader, _writer: None, place / "a-silent.sock")
+        odd = socket.socket(socket.AF_UNIX)
+        odd.bind(os.fsencode(place) + b"/\xff.sock")
+        async with world.registered():
+            assert world.driver.told == [(True, "")]
+        silent.close()
+        odd.close()
+
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
+
+
+def test_a_driver_without_a_name_takes_nobody_s_slices_along(tmp_path):
+    drivers = Drivers(None, "node1")
+    for name in ("", "a,spec.nodeName=b", "../a"):
+        assert drivers.refusal(name, "/s", ["v1.DRAPlugin"]).startswith("invalid name of DRA driver plugin")
+    assert drivers.refusal("gpu.Example.com", "/s", ["v1.DRAPlugin"]) == ""
+
+
+def test_a_state_is_never_put_over_a_newer_one(tmp_path, monkeypatch):
+    written: list[bytes] = []
+
+    def write(_path: Path, data: bytes) -> None:
+        # The first takes longest.
+        time.sleep(0.0 if written else 0.05)
+        written.append(data)
+
+    monkeypatch.setattr(statefile, "write_atomic", write)
+    known = [0]
+
+    async def main() -> None:
+        file = statefile.StateFile(tmp_path / "state", lambda: b"%d" % known[0])
+        first = asyncio.ensure_future(file.write())
+        await asyncio.sleep(0.01)
+        known[0] = 1
+        first.cancel()
+        await file.write()
+        assert first.cancelled() and written == [b"0", b"1"]
+
+    asyncio.run(main())

@@ -10,6 +10,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from agent.cri.channel import Channel
 from agent.devices import allocations
 from agent.devices import plugins as plugins_module
 from agent.devices.plugins import DevicePlugins
@@ -79,7 +80,7 @@ async def test_containers_get_devices_of_their_own_and_what_comes_with_them(worl
         await world.plugins.allocate(pod("q", containers=[asking("a", 1), asking("b", 1)]))
     assert str(caught.value) == f"requested number of devices unavailable for {GPU}. Requested: 1, Available: 0"
     assert world.plugins.users() == {"uid-p"}, "what a refused pod's first container got is free again"
-    world.plugins.release("uid-p")
+    await world.plugins.release("uid-p")
     await world.plugins.allocate(pod("q", containers=[asking("a", 3)]))
     await plugin.stop()
 
@@ -135,6 +136,58 @@ def test_what_was_given_is_known_after_a_restart_and_plugins_are_to_come_back(tm
             world.begin()
 
     asyncio.run(asyncio.wait_for(main(), SECONDS))
+
+
+def test_an_agent_that_was_killed_knows_the_resources_and_goes_on_with_what_it_gave(tmp_path):
+    async def main() -> None:
+        world = World(tmp_path)
+        plugin = await world.plugin("g0")
+        # Nothing was given yet: still the node must not be believed to have devices of somebody else's.
+        assert allocations.load(tmp_path / "device-plugins/kubelet_internal_checkpoint").resources == {GPU}
+        subject = pod("p", containers=[asking("a", 1)])
+        await world.plugins.allocate(subject)
+        await world.end()
+        await plugin.stop()
+        world.begin()
+        plugin = await world.plugin("g0")
+        # It was killed before the pod had a sandbox: the pod is new to this one.
+        await world.plugins.allocate(subject)
+        assert world.plugins.given("uid-p", "a").env == (("IDS", "g0"),) and not plugin.calls
+        plugin.say(g0=False, g1=True)
+        await until(lambda: world.plugins.amounts() == {GPU: (2, 1)})
+        with pytest.raises(DeviceError, match="previously allocated devices are no longer healthy"):
+            await world.plugins.allocate(subject)
+        await plugin.stop()
+        await world.end()
+
+    asyncio.run(asyncio.wait_for(main(), SECONDS))
+
+
+@live
+async def test_of_two_registrations_at_once_one_is_followed(world):
+    first = await world.plugin("g0")
+    other = DevicePlugin(GPU, world.directory, "g0", "g1")
+    other.endpoint = "other.sock"
+    await asyncio.gather(first.register(), other.start(), first.register(), other.register())
+    await other.register()
+    await until(lambda: world.plugins.amounts() == {GPU: (2, 2)})
+    # The end of one that has been replaced says nothing.
+    await first.stop()
+    await asyncio.sleep(0.05)
+    assert world.plugins.amounts() == {GPU: (2, 2)}
+    await other.stop()
+
+
+@live
+async def test_who_cannot_be_asked_what_it_wants_replaces_nobody(world):
+    plugin = await world.plugin("g0")
+    channel = Channel(world.directory / "nobody.sock")
+    with pytest.raises(DeviceError, match="failed to get device plugin options"):
+        await world.plugins.add(GPU, "/nobody.sock", ["v1beta1"], channel)
+    await world.plugins.allocate(pod("p", containers=[asking("a", 1)]))
+    assert plugin.calls == [("allocate", ("g0",))]
+    await channel.close()
+    await plugin.stop()
 
 
 def test_devices_go_with_their_plugin(tmp_path, monkeypatch):

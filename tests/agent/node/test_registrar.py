@@ -162,6 +162,24 @@ def test_an_unchanged_status_is_not_written_again(tmp_path: Path) -> None:
     run(lambda: Rig(tmp_path, node_status_seconds=0.05), scenario)
 
 
+def test_devices_that_flicker_do_not_have_the_node_looked_at_all_the_time(tmp_path: Path) -> None:
+    looks: list[float] = []
+
+    async def scenario(rig: Rig) -> None:
+        def devices() -> dict[str, tuple[int, int]]:
+            looks.append(asyncio.get_running_loop().time())
+            return {}
+
+        rig.registrar._devices = devices
+        await rig.until(lambda: rig.node)
+        for _ in range(500):
+            rig.registrar.changed.set()
+            await asyncio.sleep(0.01)
+        assert 4 <= len(looks) <= 8
+
+    run(lambda: Rig(tmp_path, node_status_seconds=3600.0), scenario)
+
+
 def test_the_node_is_ready_as_soon_as_its_network_is(tmp_path: Path) -> None:
     async def scenario(rig: Rig) -> None:
         rig.view.state = replace(READY, network_ready=False, message="cni plugin not initialized")

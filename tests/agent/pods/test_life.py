@@ -422,7 +422,7 @@ def test_devices_of_a_pod_that_nobody_knows_any_more_are_given_back(tmp_path):
     file = tmp_path / "root/dra_manager_state"
     file.parent.mkdir()
     held = Held(ClaimRef("default", "uid-x", "x"), {"uid-gone"})
-    state.save(file, [held])
+    file.write_bytes(state.dump([held]))
 
     async def main() -> None:
         async with running(tmp_path, FakeRuntime()) as agent:
