@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from pathlib import Path
 
-from apimachinery.kit import mounts
+from apimachinery.kit import files, mounts
 
 # Fixed in containerd and libcni, so the nodes of a lab and the machine's own containerd share them.
 SHIM_SOCKETS = Path("/run/containerd/s")
@@ -46,6 +45,6 @@ def remove_tree(directory: Path) -> None:
     if left:
         raise OSError(f"{left[0]} is still mounted; unmount it, then run the command again")
     if directory.is_dir() and not directory.is_symlink():
-        shutil.rmtree(directory)
+        files.remove_tree(directory)
     else:
         directory.unlink(missing_ok=True)

@@ -1,16 +1,19 @@
 """Pods that hold more of the node's disk than they may are evicted: an emptyDir beyond its sizeLimit, a pod or a
 container beyond its limit of ephemeral-storage (what it wrote to its file system, its logs, its emptyDirs on disk).
 
-Looked at every ten seconds, as upstream's eviction manager does; only pods with such a limit cost anything. An emptyDir
-in memory is held to its size by its file system.
+Looked at every ten seconds, as upstream's eviction manager does, or as rarely as keeps the time that it takes to look
+at a pod's files below a twentieth; only pods with such a limit cost anything. An emptyDir in memory is held to its size
+by its file system.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +37,8 @@ _REASON = "Evicted"
 _SECONDS = 10.0
 # What containers get to end in, whatever their pod says: upstream's for evictions that cannot wait.
 _GRACE_SECONDS = 1
+# How many times what it took to look at a pod's files passes before they are looked at again.
+_PAUSES = 20
 _BLOCK = 512
 
 
@@ -54,6 +59,8 @@ class StorageLimits:
         self._settings = settings
         self._view = view
         self._pods = pods
+        self._due: dict[str, float] = {}
+        """When a pod is looked at again, by uid."""
 
     async def run(self) -> None:
         """Look now and then, until cancelled."""
@@ -67,7 +74,10 @@ class StorageLimits:
     async def look(self) -> None:
         """Evict who is beyond a limit now. Raises CriError, OSError."""
         running = (worker for worker in self._pods.all() if worker.life.stage is Stage.SYNC)
-        limited = [worker for worker in running if is_limited(worker.pod)]
+        limited = [worker for worker in running if _can_be_beyond(worker.pod)]
+        now = time.monotonic()
+        self._due = {worker.uid: self._due.get(worker.uid, now) for worker in limited}
+        limited = [worker for worker in limited if self._due[worker.uid] <= now]
         if not limited:
             return
         own: dict[str, dict[str, int]] = {}
@@ -76,8 +86,10 @@ class StorageLimits:
                 files = own.setdefault(usage.ref.pod_uid, {})
                 files[usage.ref.name] = files.get(usage.ref.name, 0) + usage.fs_used
         for worker in limited:
-            pod = worker.pod
+            pod, began = worker.pod, time.monotonic()
             written = await asyncio.to_thread(_measure, self._settings, pod, own.get(worker.uid, {}))
+            ended = time.monotonic()
+            self._due[worker.uid] = ended + _PAUSES * (ended - began)
             why = excess(pod, written)
             if not why:
                 continue
@@ -85,6 +97,16 @@ class StorageLimits:
                 log.error("critical pod %s is not evicted: %s", podspec.full_name(pod), why)
                 continue
             worker.evict(Verdict(_REASON, why, grace=_GRACE_SECONDS))
+
+
+def _can_be_beyond(pod: Obj) -> bool:
+    try:
+        # Every limit is read, so that none is stumbled upon later.
+        return is_limited(pod) and not excess(pod, Written({}, {}))
+    except quantity.QuantityError as error:
+        # A manifest of the node's that nobody has validated.
+        log.warning("pod %s: its limits are no quantities: %s", podspec.full_name(pod), error)
+        return False
 
 
 def is_limited(pod: Obj) -> bool:
@@ -135,29 +157,31 @@ def _in_memory(volume: Obj) -> bool:
 
 def used(directory: Path) -> int:
     """Bytes that a tree takes on its file system; each file once, however many names it has, and nothing of what is
-    mounted below. What vanishes meanwhile takes nothing.
+    mounted below. What vanishes meanwhile takes nothing, nor does what lies deeper than a path can tell (4096 bytes).
     """
     try:
-        top = directory.stat()
+        device = directory.stat().st_dev
     except OSError:
         return 0
-    return sum(_blocks(directory, top.st_dev, set()))
+    total, seen, left = 0, set[int](), [str(directory)]
+    # Whoever fills it chooses how deep it is and how many files are in one directory: neither is kept in hand at once.
+    while left:
+        for entry in _entries(left.pop()):
+            try:
+                info = entry.stat(follow_symlinks=False)
+                below = entry.is_dir(follow_symlinks=False)
+            except OSError:
+                continue
+            if info.st_dev != device or info.st_ino in seen:
+                continue
+            total += info.st_blocks * _BLOCK
+            if below:
+                left.append(entry.path)
+            elif info.st_nlink > 1:
+                seen.add(info.st_ino)
+    return total
 
 
-def _blocks(directory: Path, device: int, seen: set[int]) -> Iterable[int]:
-    try:
-        entries = list(os.scandir(directory))
-    except OSError:
-        return
-    for entry in entries:
-        try:
-            info = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue
-        if info.st_dev != device or info.st_ino in seen:
-            continue
-        if info.st_nlink > 1 and not entry.is_dir(follow_symlinks=False):
-            seen.add(info.st_ino)
-        yield info.st_blocks * _BLOCK
-        if entry.is_dir(follow_symlinks=False):
-            yield from _blocks(Path(entry.path), device, seen)
+def _entries(directory: str) -> Iterator[os.DirEntry[str]]:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        yield from entries

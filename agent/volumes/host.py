@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from agent.volumes.payload import PayloadError
 from agent.volumes.plan import MountPlan, not_set_up, plan_mounts, plan_volumes
 from agent.volumes.plugin import Plugin, Volume, VolumePlan
 from agent.volumes.plugins import PLUGINS, by_kind
-from apimachinery.kit import mounts
+from apimachinery.kit import files, mounts
 from apimachinery.objects import Obj
 
 log = logging.getLogger(__name__)
@@ -158,6 +157,6 @@ async def _remove(directory: Path) -> None:
         left = mounts.mount_points(real)
         if left:
             raise VolumeError(f"{left[0]} is still mounted")
-        await asyncio.to_thread(shutil.rmtree, directory)
+        await asyncio.to_thread(files.remove_tree, directory)
     except OSError as error:
         raise VolumeError(f"cannot remove {directory}: {error}") from error

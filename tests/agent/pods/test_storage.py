@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from agent.pods.storage import Written, excess, is_limited, used
+from agent.pods import storage
+from agent.pods.lifecycle import Stage
+from agent.pods.storage import StorageLimits, Written, excess, is_limited, used
+from agent.settings import AgentSettings
+from apimachinery.kit import files
 from tests import clock
 from tests.agent.fake_cri import FakeRuntime
 from tests.agent.harness import container, pod, running
+from tests.deep import deep
 from tests.waiting import until
 
 K = 1024
@@ -79,6 +86,50 @@ def test_a_tree_is_counted_in_blocks_and_each_file_once(tmp_path: Path) -> None:
         file.truncate(1 << 30)
     assert used(tmp_path) < 1 << 20
     assert used(tmp_path / "none") == 0
+
+
+def test_how_deep_a_tree_is_ends_nothing(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    deep(top, 1200)
+    assert used(top) > 0
+    files.remove_tree(top)
+
+
+def test_who_takes_long_to_look_at_is_looked_at_rarely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, now = list[str](), [0.0]
+
+    def measure(_settings: Any, subject: dict[str, Any], _own: Any) -> Written:
+        seen.append(subject["metadata"]["name"])
+        now[0] += 3.0 if seen[-1] == "slow" else 0.1
+        return Written({}, {})
+
+    monkeypatch.setattr(storage, "_measure", measure)
+    monkeypatch.setattr(storage, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    broken = pod("broken", volumes=[volume("v", sizeLimit="much")])
+    pods = [pod(name, containers=[limited("c", "1Mi")]) for name in ("slow", "quick")]
+    workers = [
+        SimpleNamespace(uid=str(i), pod=p, life=SimpleNamespace(stage=Stage.SYNC))
+        for i, p in enumerate([*pods, broken])
+    ]
+
+    class View:
+        async def usage(self) -> list[Any]:
+            return []
+
+    async def main() -> None:
+        limits: Any = StorageLimits(AgentSettings(node_name="n"), View(), SimpleNamespace(all=lambda: workers))  # type: ignore[arg-type]
+        await limits.look()
+        now[0] += 10.0
+        await limits.look()
+        assert seen == ["slow", "quick", "quick"]
+        now[0] += 50.0
+        await limits.look()
+        assert seen[3:] == ["slow", "quick"]
+        workers.clear()
+        await limits.look()
+        assert not limits._due
+
+    asyncio.run(main())
 
 
 def test_a_pod_that_wrote_too_much_fails_at_once_and_says_why(tmp_path: Path) -> None:

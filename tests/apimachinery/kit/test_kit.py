@@ -14,6 +14,7 @@ from apimachinery.kit import command, files, nft, settings
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.runner import BoundedFrequencyRunner
 from tests import clock
+from tests.deep import deep
 
 
 class Mode(enum.Enum):
@@ -86,6 +87,22 @@ def test_a_failed_command_says_what_it_was_and_what_it_was_given() -> None:
     assert caught.value.returncode == 3
     assert caught.value.stderr == "rules"
     assert caught.value.stdin == b"rules"
+
+
+def test_a_tree_is_removed_however_deep_and_nothing_behind_its_links(tmp_path: Path) -> None:
+    top, outside = tmp_path / "top", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").touch()
+    deep(top, 3000)
+    (top / "d/link").symlink_to(outside)
+    (top / "d/file").touch()
+    (top / "d/d/e").mkdir()
+    files.remove_tree(top)
+    assert not top.exists() and (outside / "file").exists()
+    (tmp_path / "link").symlink_to(outside)
+    with pytest.raises(OSError):
+        files.remove_tree(tmp_path / "link")
+    assert (outside / "file").exists()
 
 
 def test_write_atomic_replaces_and_leaves_nothing_beside(tmp_path: Path) -> None:
