@@ -88,7 +88,7 @@ class CriClient:
     async def sandbox_image(self, sandbox_id: str) -> str:
         """The image that it was made of; "" where the runtime does not say."""
         request = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id, verbose=True)
-        answer = await self._runtime("PodSandboxStatus", request, pb.PodSandboxStatusResponse)
+        answer = await self._runtime("PodSandboxStatus", request, pb.PodSandboxStatusResponse, _QUICK_SECONDS)
         return translate.sandbox_image(answer.info.get("info", ""))
 
     # --- containers

@@ -5,8 +5,9 @@ Source: proc(5).
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.host.figures import Samples
@@ -47,12 +48,11 @@ def counted(pids: Sequence[int], proc: Path = PROC) -> Samples:
     """Of the processes of one container, the first of them its oldest."""
     descriptors = sockets = 0
     for pid in pids:
-        try:
-            opened = [os.readlink(entry.path) for entry in os.scandir(proc / str(pid) / "fd")]  # noqa: PTH115  (thousands)
-        except OSError:
-            continue
-        descriptors += len(opened)
-        sockets += sum(target.startswith("socket:") for target in opened)
+        for opened in _descriptors(proc / str(pid) / "fd"):
+            descriptors += 1
+            # One that is closed meanwhile takes no other along.
+            with contextlib.suppress(OSError):
+                sockets += os.readlink(opened).startswith("socket:")  # noqa: PTH115  (thousands)
     found: Samples = {
         "container_processes": [("", len(pids))],
         "container_file_descriptors": [("", descriptors)],
@@ -61,6 +61,13 @@ def counted(pids: Sequence[int], proc: Path = PROC) -> Samples:
     if pids and (most := _open_files(proc / str(pids[0]) / "limits")) is not None:
         found["container_ulimits_soft"] = [('ulimit="max_open_files"', most)]
     return found
+
+
+def _descriptors(directory: Path) -> Iterator[str]:
+    """Paths; none of a process that is gone."""
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            yield entry.path
 
 
 def _open_files(limits: Path) -> int | None:

@@ -17,7 +17,7 @@ from agent.server.containers import Refused
 from agent.server.streams import Streaming
 from agent.server.tls import server_context
 from agent.settings import AgentSettings
-from agent.view import RuntimeView
+from agent.view import ContainerRef, RuntimeView
 from apimachinery import component, objects
 from apimachinery.client import Client
 from apimachinery.kit import metrics, webserver
@@ -92,7 +92,7 @@ class Api:
             return health(self._view)
         if path in ("/pods", "/runningpods"):
             running = path == "/runningpods"
-            return _json(pod_list([p for p in self._view.pods() if not running or self._runs(p)]))
+            return _json(pod_list([p for p in self._view.pods() if not running or self._running(p)]))
         if path == "/metrics":
             self._count()
             body, kind = metrics.exposition()
@@ -129,17 +129,19 @@ class Api:
 
     async def _kernel(self) -> web.Response:
         """What the kernel counts; read in a thread, for there are many small files."""
-        settings, placed = self._settings, []
-        for pod in self._view.pods():
-            uid = pod["metadata"]["uid"]
-            if (sandbox := self._view.sandbox_id(uid)) is not None:
-                running = [ref for ref in self._view.containers(uid) if ref.state == "running"]
-                placed.append(cadvisor.Placed(pod, sandbox, await self._view.sandbox_image(sandbox), running))
+        settings, view = self._settings, self._view
+        pods = [(pod, box) for pod in view.pods() if (box := view.sandbox_id(pod["metadata"]["uid"])) is not None]
+        # Together: a runtime that does not answer keeps the page waiting once, and not once a pod.
+        images = await asyncio.gather(*(view.sandbox_image(sandbox) for _, sandbox in pods))
+        placed = [
+            cadvisor.Placed(pod, sandbox, image, self._running(pod))
+            for (pod, sandbox), image in zip(pods, images, strict=True)
+        ]
         body = await asyncio.to_thread(cadvisor.page, settings.root_dir, settings.cgroup_root, self._figures_of, placed)
         return web.Response(body=body.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    def _runs(self, pod: Obj) -> bool:
-        return any(c.state == "running" for c in self._view.containers(pod["metadata"]["uid"]))
+    def _running(self, pod: Obj) -> list[ContainerRef]:
+        return [ref for ref in self._view.containers(pod["metadata"]["uid"]) if ref.state == "running"]
 
 
 _DOCUMENTS = (

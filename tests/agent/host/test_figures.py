@@ -127,6 +127,14 @@ def test_processes_and_their_network() -> None:
     assert told["container_ulimits_soft"][0][0] == 'ulimit="max_open_files"'
 
 
+def test_a_descriptor_that_is_closed_meanwhile_takes_no_other_along(tmp_path: Path) -> None:
+    (tmp_path / "7/fd").mkdir(parents=True)
+    (tmp_path / "7/fd/0").touch()  # no link: as one that is gone, it cannot be read
+    (tmp_path / "7/fd/1").symlink_to("socket:[1]")
+    told = processes.counted([7], tmp_path)
+    assert (told["container_file_descriptors"], told["container_sockets"]) == ([("", 2)], [("", 1)])
+
+
 def test_traffic_is_that_of_interfaces_that_carry_it(tmp_path: Path) -> None:
     (tmp_path / "7/net").mkdir(parents=True)
     (tmp_path / "7/net/dev").write_text(
