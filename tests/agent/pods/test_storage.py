@@ -90,7 +90,7 @@ def test_a_tree_is_counted_in_blocks_and_each_file_once(tmp_path: Path) -> None:
 
 def test_how_deep_a_tree_is_ends_nothing(tmp_path: Path) -> None:
     top = tmp_path / "top"
-    deep(top, 1200)
+    deep(top, 1100)
     assert used(top) > 0
     files.remove_tree(top)
 
