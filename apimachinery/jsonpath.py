@@ -62,7 +62,7 @@ def printed(value: Any) -> str:
         return value
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e21 else errors.number(value)
-    return "<nil>" if value is None else spelled_as_go(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).decode()
+    return "<no value>" if value is None else spelled_as_go(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).decode()
 
 
 def _steps(text: str, depth: int) -> list[Step]:

@@ -74,5 +74,5 @@ def test_what_lies_deep_is_found() -> None:
 
 def test_a_value_as_text() -> None:
     values = ["a", 1, 1.5, 2.0, True, None, 2500000.5, {"b": "<", "a": [1]}]
-    texts = ["a", "1", "1.5", "2", "true", "<nil>", "2.5000005e+06", '{"a":[1],"b":"\\u003c"}']
+    texts = ["a", "1", "1.5", "2", "true", "<no value>", "2.5000005e+06", '{"a":[1],"b":"\\u003c"}']
     assert [printed(value) for value in values] == texts
