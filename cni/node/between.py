@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from apimachinery.kit.netlink import Netlink, Route
-from apimachinery.kit.netlink.routes import Network
+from apimachinery.kit.netlink.routes import Address, Network
 from cni.node import device
 from cni.node.byvxlan import ByVxlan
 from cni.node.bywireguard import ByWireguard
@@ -30,6 +30,11 @@ class Between:
     def links(self) -> frozenset[int]:
         """Indexes of the devices."""
         return frozenset({self._vxlan.link, self._wireguard.link} - {0})
+
+    @property
+    def sources(self) -> tuple[tuple[str, Address], ...]:
+        """(device by which this node sends, as whom), one of each IP version."""
+        return (*self._vxlan.sources, *self._wireguard.sources)
 
     @property
     def tunnel_port(self) -> int:

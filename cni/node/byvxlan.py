@@ -46,6 +46,11 @@ class ByVxlan:
         self.steering = overlay.steering(own, self._entries.routes)
         return {f"vxlan: {refused}" for refused in device.fill(self._kernel, self.link, self._entries)}
 
+    @property
+    def sources(self) -> tuple[tuple[str, Address], ...]:
+        """(device, as whom this node sends by it), one of each IP version; nothing while it does not."""
+        return tuple((self._settings.vxlan.device, a) for a in overlay.first_of_each(self._sources) if self._tunnel)
+
     def route(self, node: NodeNetwork, cidr: Network) -> Route | None:
         """The route to a node's pods by the device, if that is the way to it."""
         if self._tunnel is None:

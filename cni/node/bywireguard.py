@@ -15,7 +15,7 @@ from apimachinery.kit.wireguard import KEY_BYTES, KIND, Device, Peer, Wireguard,
 from cni.node import device, wireguard
 from cni.node.device import ALIAS, NotOurs
 from cni.node.model import NodeNetwork
-from cni.node.overlay import Steering, steering
+from cni.node.overlay import Steering, first_of_each, steering
 from cni.settings import Mode, Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,11 @@ class ByWireguard:
         through = [n for n in nodes if n.name in self._proved and n.name != own.name]
         self.steering = steering(own, wireguard.routes_to_nodes(through, self.link))
         return set()
+
+    @property
+    def sources(self) -> tuple[tuple[str, Address], ...]:
+        """(device, as whom this node sends by it), one of each IP version; nothing while it does not."""
+        return tuple((self._settings.wireguard.device, a) for a in first_of_each(self._sources) if self._active)
 
     def route(self, node: NodeNetwork, cidr: Network) -> Route | None:
         """The route to a node's pods by the device, if that is the way to it."""

@@ -4,9 +4,13 @@
 
 Where nodes send pods' packets to each other by vxlan, the table guards that, too: only nodes may send such packets, for
 whoever can is inside the pod network. Connection tracking leaves them alone: it would cost time, and no rule that
-translates addresses can touch them. Answers of pods behind a port of the node are marked, for which there is a rule of
-routing (`overlay`). (A kernel that translates a packet whose checksum it has not computed yet, as that
+translates addresses can touch them. (A kernel that translates a packet whose checksum it has not computed yet, as that
 of an encapsulated packet, got that wrong for years.)
+
+Where pods reach other nodes by a device, what will bear this node's address is marked, for which there is a rule of
+routing (`overlay`): pods' answers behind a port of the node, and what a proxy masquerades. What a proxy masquerades on
+its way out by the device is translated here, as the node's InternalIP: the device has no address to give, and the
+kernel would take the first that it finds on any link, to which nobody need know a way back.
 
 The table is replaced while pods open connections, which keep for life what their first packet met. A transaction
 replaces rules and sets of single values at once, but a set of intervals (`flags interval`, or prefixes in braces) that
@@ -21,7 +25,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from apimachinery.kit.netlink.routes import Address, Network
-from cni.node.overlay import ANSWER_MARK
+from cni.node.overlay import DIRECT_MARK, MASQUERADE_MARK
 from cni.node.table import Table
 
 _FAMILY = {4: "ip", 6: "ip6"}
@@ -42,20 +46,21 @@ def ruleset(
     tunnel_port: int = 0,
     steered: bool = False,
     here: Iterable[Address] = (),
+    sources: Iterable[tuple[str, Address]] = (),
 ) -> str:
     """The whole table as one nft transaction, whether it exists or not. Pure; the same input gives the same
     text.
 
     `own` are the node's pod CIDRs: only their traffic is looked at. `cluster` and `nodes` keep their sources.
     `tunnel_port`: of vxlan, 0 where there is none. `steered`: what pods send to nodes goes by a device. `here`: this
-    node's addresses, to which the others send.
+    node's addresses, to which the others send. `sources`: (device, as whom this node sends by it).
     """
     table = f"inet {table_of(bridge)}"
     lines = [f"add table {table}", f"delete table {table}", f"table {table} {{"]
     networks, addresses, starts = list(cluster), sorted(set(map(str, nodes))), []
     for version, family in _FAMILY.items():
         mine = [c for c in own if c.version == version]
-        if mine or tunnel_port:
+        if mine or tunnel_port or steered:
             lines.append(_nodes(version, addresses))
         if mine:
             lines += _leaving(version, {*networks, *mine, _MULTICAST[version]})
@@ -63,7 +68,8 @@ def ruleset(
     if tunnel_port:
         lines += _tunnel(tunnel_port, here)
     if steered or tunnel_port:
-        lines += _answers(bridge)
+        lines += _direct(bridge)
+    lines += _as_the_node(sources)
     # After the proxy's own chain at srcnat, which may have marked the packet for its kind of translation.
     lines += ["  chain postrouting {", "    type nat hook postrouting priority srcnat + 10;", *starts, "  }", "}"]
     return "\n".join(lines) + "\n"
@@ -101,9 +107,35 @@ def _tunnel(port: int, here: Iterable[Address]) -> list[str]:
     return [*start, *rest, "  chain output {", "    type filter hook output priority raw;", *others, *out, "  }"]
 
 
-def _answers(bridge: str) -> list[str]:
-    answer = f'    iifname "{bridge}" ct direction reply ct status dnat meta mark set meta mark or {ANSWER_MARK:#x}'
-    return ["  chain answers {", "    type filter hook prerouting priority mangle;", answer, "  }"]
+def _direct(bridge: str) -> list[str]:
+    """Marks what a pod sends that will bear this node's address, and what another node sends that is translated to a
+    pod: where packets' way back is checked, the route from the pod is asked for: the device, without the mark."""
+    mark = f"meta mark set meta mark | {DIRECT_MARK:#x}"
+    return [
+        "  chain direct {",
+        # After the proxy has said of a connection's first packet what shall become of it.
+        "    type filter hook prerouting priority dstnat + 10;",
+        *(f"    {family} saddr @nodes{v} ct status dnat,snat {mark}" for v, family in _FAMILY.items()),
+        f'    iifname != "{bridge}" accept',
+        f"    ct direction reply ct status dnat {mark}",
+        f"    ct direction original ct status snat {mark}",
+        f"    meta mark & {MASQUERADE_MARK:#x} != 0 {mark}",
+        "  }",
+    ]
+
+
+def _as_the_node(sources: Iterable[tuple[str, Address]]) -> list[str]:
+    asked, done = f"meta mark & {MASQUERADE_MARK:#x} != 0", f"meta mark set meta mark ^ {MASQUERADE_MARK:#x}"
+    rules = []
+    for device, address in sources:
+        family = _FAMILY[address.version]
+        nfproto = {4: "ipv4", 6: "ipv6"}[address.version]
+        as_whom = f"snat {family} to {address} fully-random"
+        rules.append(f'    oifname "{device}" meta nfproto {nfproto} {asked} {done} {as_whom}')
+    if not rules:
+        return []
+    # Before the proxy's own chain at srcnat, which would masquerade.
+    return ["  chain as-the-node {", "    type nat hook postrouting priority srcnat - 10;", *rules, "  }"]
 
 
 class Masquerade(Table):
@@ -121,11 +153,12 @@ class Masquerade(Table):
         tunnel_port: int,
         steered: bool = False,
         here: Iterable[Address] = (),
+        sources: Iterable[tuple[str, Address]] = (),
     ) -> None:
         """As `ruleset`. NftError when the kernel refuses; the next call tries again. No table where nothing has to be
         in it."""
-        sources = list(own)
-        if sources or tunnel_port or steered:
-            await self.keep(ruleset(self._bridge, sources, cluster, nodes, tunnel_port, steered, here))
+        mine = list(own)
+        if mine or tunnel_port or steered:
+            await self.keep(ruleset(self._bridge, mine, cluster, nodes, tunnel_port, steered, here, sources))
         else:
             await self.forget()

@@ -150,7 +150,8 @@ class NodeNetworking:
             doubts.settings |= self._watcher.forwarding != self._ways.keys()
             self._watcher.forwarding = frozenset(self._ways)
             if doubts.settings:
-                problems |= sysctls.keep(sysctls.names(bool(self._settings.node_name), self._ways.values()))
+                node, steered = bool(self._settings.node_name), bool(self._between.links)
+                problems |= sysctls.keep(sysctls.names(node, self._ways.values(), steered))
         if doubts.ports and self._watcher.bridge:
             bridge, mtu = self._watcher.bridge, self._watcher.mtu
             problems |= ports.repair(self._kernel, doubts.ports, bridge, install.NETWORK, mtu, self._namespace_of)
@@ -180,7 +181,7 @@ class NodeNetworking:
             return set()
         mtu = self._between.mtu(own)
         problems = await self._bridge(own, mtu) | self._between.prepare(own, nodes)
-        return problems | await self._own.open(own, nodes, mtu, self._between.tunnel_port, bool(self._between.links))
+        return problems | await self._own.open(own, nodes, mtu, self._between)
 
     async def _bridge(self, own: NodeNetwork, mtu: int) -> set[str]:
         try:

@@ -25,9 +25,12 @@ from cni.node.plan import PROTOCOL
 # pod by the device go back by it, and no packet with a pod's address has to cross the network between the nodes.
 TABLE = 0x77
 PRIORITY = 0x7700
-# But for answers of a pod behind a port of this node (DNAT): the request came by the network between the nodes, and its
-# answer, which bears this node's address, goes back there. Whoever keeps track of connections on the way sees both.
-ANSWER_MARK = 0x40000
+# But for what bears this node's address once it is translated: answers of a pod behind a port of this node (DNAT), and
+# what a proxy masquerades, as it does when a pod asks a node port. The other half of such a connection passes between
+# the nodes without the device, and whoever keeps track of connections on the way has to see both.
+DIRECT_MARK = 0x40000
+# What is to be masqueraded, by kube-proxy's default and in netproxy (masqueradeBit 14).
+MASQUERADE_MARK = 0x4000
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,17 @@ class Steering:
 def steering(own: NodeNetwork, routes: Iterable[Route]) -> Steering:
     """Of a node with these routes; no rules without any."""
     every = tuple(routes)
-    rules = [Rule(cidr, MAIN_TABLE, PRIORITY - 1, PROTOCOL, ANSWER_MARK) for cidr in own.cidrs]
+    rules = [Rule(cidr, MAIN_TABLE, PRIORITY - 1, PROTOCOL, DIRECT_MARK) for cidr in own.cidrs]
     rules += [Rule(cidr, TABLE, PRIORITY, PROTOCOL) for cidr in own.cidrs]
     return Steering(every, tuple(rules) if every else ())
+
+
+def first_of_each(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    """The first of each IP version: as whom a node sends."""
+    found: dict[int, Address] = {}
+    for address in addresses:
+        found.setdefault(address.version, address)
+    return tuple(found.values())
 
 
 def mac_of(node: str) -> str:

@@ -15,6 +15,7 @@ from cni.bridge import plugin as bridge
 from cni.bridge.config import Config
 from cni.bridge.plan import Attachment
 from cni.node import plan
+from cni.node.between import Between
 from cni.node.flows import Flows
 from cni.node.masquerade import Masquerade
 from cni.node.model import NodeNetwork
@@ -44,16 +45,15 @@ class OwnNetwork:
             self._kernel.do(links.change(link.index, mtu=mtu))
         return link.index
 
-    async def open(
-        self, own: NodeNetwork, nodes: Sequence[NodeNetwork], mtu: int, tunnel_port: int, steered: bool
-    ) -> set[str]:
+    async def open(self, own: NodeNetwork, nodes: Sequence[NodeNetwork], mtu: int, between: Between) -> set[str]:
         """Masquerade, then the conflist, whose presence tells the runtime that pods can start."""
         problems = set()
         sources = own.cidrs if self._settings.masquerade else ()
         addresses = [a for n in nodes for a in n.addresses]
+        port, steered, here = between.tunnel_port, bool(between.links), own.addresses
         try:
             await self.masquerade.translate(
-                sources, self._settings.ranges, addresses, tunnel_port, steered, own.addresses
+                sources, self._settings.ranges, addresses, port, steered, here, between.sources
             )
         except _REFUSED as problem:
             problems.add(f"pod network: {problem or type(problem).__name__}")

@@ -12,15 +12,19 @@ FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
 # A pod that reaches a pod of its own node through a Service is answered across the bridge: only with these does the
 # answer pass the connection tracking that undoes the address translation.
 BRIDGE_FILTER = ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables")
+# Where a host checks packets' way back, marks count, too: answers to what left masqueraded come in without the device
+# by which pods' own packets go to nodes (overlay.DIRECT_MARK).
+MARKED_WAY_BACK = "net.ipv4.conf.all.src_valid_mark"
 # The kernel notifies of forwarding, but not of these, and inotify does not work on /proc/sys: two short reads are the
 # cheapest way to see a change within a second.
 LOOK_SECONDS = 0.5
 
 
-def names(node: bool, links: Iterable[str] = ()) -> tuple[str, ...]:
-    """What must be 1. `links`: interfaces that forward pods' packets; their own switches count, too."""
+def names(node: bool, links: Iterable[str] = (), steered: bool = False) -> tuple[str, ...]:
+    """What must be 1. `links`: interfaces that forward pods' packets; their own switches count, too. `steered`: what
+    pods send to nodes goes by a device."""
     own = (f"net.{ip}.conf.{link.replace('.', '/')}.forwarding" for link in links for ip in ("ipv4", "ipv6"))
-    return (*FORWARDING, *(BRIDGE_FILTER if node else ()), *own)
+    return (*FORWARDING, *(BRIDGE_FILTER if node else ()), *([MARKED_WAY_BACK] if steered else []), *own)
 
 
 def keep(wanted: Iterable[str]) -> set[str]:

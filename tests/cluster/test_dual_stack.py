@@ -19,6 +19,7 @@ NODES = ("node1", "node2")
 PODS = ("10.148.0.0/16", "fd48::/56")
 SERVICES = ("10.149.0.0/16", "fd49::/112")
 HOST_PORT = 18423
+NODE_PORT = 31423
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,7 @@ def test_nodes_pods_and_services_have_and_answer_at_addresses_of_both_families(d
         # From the node itself, through the tunnel: only an address that the other node answers to brings it back.
         ask = partial(dual.fetch_on_node, "node1", url_host(address))
         assert eventually(ask, 20, f"a node reaches {address}") == "node2"
+    _from_a_pod_through_its_own_node(dual, internal["node1"])
     for name in SHAPES:
         found = dual.get("service", name)["spec"]["clusterIPs"]
         for address in found:
@@ -104,6 +106,22 @@ def test_nodes_pods_and_services_have_and_answer_at_addresses_of_both_families(d
                 partial(dual.fetch_on_node, "node2", url_host(address)),
             ):
                 assert eventually(ask, 30, f"{name} answers at {address}") in NODES
+
+
+def _from_a_pod_through_its_own_node(lab: Lab, addresses: list[str]) -> None:
+    """A node port whose endpoint is in the other node's own network: masqueraded packets, and their answers."""
+    host = server("node2")
+    host["metadata"] = {"name": "host", "labels": {"app": "host"}}
+    container = host["spec"]["containers"][0]
+    del container["ports"]
+    container["command"][-1] = container["command"][-1].replace("8080", str(NODE_PORT + 1))
+    host["spec"]["hostNetwork"] = True
+    ports = [{"port": 80, "targetPort": NODE_PORT + 1, "nodePort": NODE_PORT}]
+    spec = {"type": "NodePort", "selector": {"app": "host"}, "ports": ports, "ipFamilyPolicy": "RequireDualStack"}
+    lab.apply(host, service("host", **spec))
+    for address in addresses:
+        ask = partial(lab.fetch_in_pod, "on-node1", url_host(address), NODE_PORT)
+        assert eventually(ask, 30, f"{address} leads to node2") == "node2"
 
 
 def node_addresses(lab: Lab, node: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from apimachinery.informer import Handler, Informer
-from apimachinery.kit import netns
+from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import End, Netlink, Route, links, routes
 from apimachinery.objects import Obj
 from cni import install, plugins, skel
@@ -28,6 +28,10 @@ from tests.cni.invoke import Attachment, Caller
 from tests.waiting import eventually
 
 CLUSTER = ("10.244.0.0/16", "fd44::/48")
+
+
+# A network that keeps track of connections, and lets nothing pass that it cannot place.
+TRACKING = "table inet whttracking { chain forward { type filter hook forward priority 0; ct state invalid drop; }; }"
 
 
 class FakeInformer:
@@ -135,12 +139,20 @@ class Node:
         return found
 
 
+def track(switch: Path) -> None:
+    """Have a switch look at connections."""
+    for name in ("iptables", "ip6tables"):
+        netns.write_sysctl(switch, f"net.bridge.bridge-nf-call-{name}", 1)
+    asyncio.run(command.run(["nsenter", f"--net={switch}", "nft", TRACKING], timeout=60))
+
+
 @contextmanager
 def new_ground(
-    tmp_path: Path, count: int = 6, versions: tuple[int, ...] = (4, 6)
+    tmp_path: Path, count: int = 6, versions: tuple[int, ...] = (4, 6), tracking: bool = False
 ) -> Iterator[tuple[Path, list[Node], list[Path]]]:
     """A switch namespace with three nodes and an outside machine on it, all at 10.99.0.0/24; `count` empty
     pods. `versions`: of the pod network and of the nodes' addresses that Node objects tell.
+    `tracking`: whether the switch looks at connections.
     """
     with ExitStack() as stack:
         (switch,) = stack.enter_context(kernel.namespaces(1, "s"))
@@ -148,6 +160,8 @@ def new_ground(
         pods = stack.enter_context(kernel.namespaces(count, "p"))
         with Netlink(switch) as wire:
             wire.do(links.add_bridge(End("sw0")))
+            if tracking:
+                track(switch)
             for number, path in enumerate(paths, 1):
                 descriptor = path.open("rb")
                 with descriptor, Netlink(path) as node:

@@ -18,6 +18,7 @@ from cni.portmap import nftables as portmap
 from cni.portmap.plan import Forward
 from tests.cni import kernel
 from tests.cni.nodes import CLUSTER, FakeInformer, Node, Running, all_pairs, new_ground, until
+from tests.cni.proxied import go_and_come_back_one_way
 from tests.cni.test_portmap import holder
 
 
@@ -88,6 +89,7 @@ def _everything(outside: Path, nodes: list[Node], pods: list[Path], running: lis
         asyncio.run(nodes[place % 3].add(pod))
     all_pairs(nodes)
     _to_and_from_outside(outside, nodes)
+    go_and_come_back_one_way(nodes, outside)
     _nodes_come_and_go(running)
 
 

@@ -23,6 +23,7 @@ from cni.node.model import ANNOTATION, NodeNetwork, extract
 from cni.settings import Mode, Vxlan
 from tests.cni import kernel
 from tests.cni.nodes import Cluster, Node, all_pairs, new_ground, until
+from tests.cni.proxied import go_and_come_back_one_way
 from tests.cni.test_healing import Talk, no_way, talking
 
 DEVICE = Vxlan().device
@@ -134,9 +135,15 @@ def started(nodes: list[Node], pods: list[Path], threads: ThreadPoolExecutor, mo
     return cluster
 
 
+@pytest.fixture
+def tracked(tmp_path: Path) -> Iterator[tuple[Path, list[Node], list[Path]]]:
+    with new_ground(tmp_path, tracking=True) as made:
+        yield made
+
+
 @pytest.mark.kernel
-def test_pods_and_nodes_reach_each_other_by_vxlan_alone(ground: tuple[Path, list[Node], list[Path]]) -> None:
-    outside, nodes, pods = ground
+def test_pods_and_nodes_reach_each_other_by_vxlan_alone(tracked: tuple[Path, list[Node], list[Path]]) -> None:
+    outside, nodes, pods = tracked
     for node in nodes:
         asyncio.run(command.run(["nsenter", f"--net={node.path}", "nft", STRICT], timeout=60))
     with ThreadPoolExecutor(3) as threads:
@@ -148,6 +155,7 @@ def test_pods_and_nodes_reach_each_other_by_vxlan_alone(ground: tuple[Path, list
                 until(partial(_has_gateway, cluster, node.name, "10.244.1.0"))
             all_pairs(nodes)
             _nodes_and_pods(nodes)
+            go_and_come_back_one_way(nodes, outside)
             _large_packets(nodes)
             _no_tracking(nodes)
             _only_nodes_send(outside, nodes)

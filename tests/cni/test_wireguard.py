@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -15,13 +16,14 @@ import pytest
 from apimachinery.kit import wireguard as kit
 from apimachinery.kit.netlink import Netlink, wire
 from apimachinery.kit.wireguard import Device, Peer, Wireguard
-from cni.node import plan, wireguard
+from cni.node import overlay, plan, wireguard
 from cni.node.between import Between
 from cni.node.bywireguard import KEY_FILE, ByWireguard, key_in
 from cni.node.masquerade import ruleset
 from cni.node.model import KEY_ANNOTATION, NodeNetwork, extract
 from cni.node.overlay import TABLE, Steering, steering
 from cni.settings import Mode, Settings, WireguardSettings
+from netproxy.names import MASQUERADE_MARK
 from tests.cni import kernel
 
 
@@ -82,10 +84,24 @@ def test_what_a_node_announces_is_read_again_and_nonsense_is_nothing() -> None:
     assert read("{") == ("", 0)
 
 
-def test_answers_of_pods_behind_a_port_go_back_as_they_came_and_only_vxlan_is_guarded() -> None:
+def test_what_bears_a_nodes_address_goes_without_the_device_and_only_vxlan_is_guarded() -> None:
     text = ruleset("cni0", [ip_network("10.244.1.0/24")], [], [], 0, steered=True)
-    assert "chain answers" in text and "notrack" not in text
-    assert "chain answers" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
+    assert "chain direct" in text and "notrack" not in text
+    assert "chain direct" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
+
+
+def test_what_a_proxy_masquerades_on_its_way_into_a_device_comes_from_the_nodes_own_address() -> None:
+    assert overlay.MASQUERADE_MARK == MASQUERADE_MARK
+    local = map(ip_address, ("10.99.0.1", "fd99::1", "10.99.0.9"))
+    sources = [("wherry-wg", address) for address in overlay.first_of_each(local)]
+    text = ruleset("cni0", [ip_network("10.244.1.0/24")], [], [], 0, steered=True, sources=sources)
+    rules = text.partition("chain as-the-node {")[2].partition("}")[0]
+    assert "priority srcnat - 10;" in rules
+    assert re.findall(r'"wherry-wg" meta nfproto (\w+) .* snat (\w+) to (\S+)', rules) == [
+        ("ipv4", "ip", "10.99.0.1"),
+        ("ipv6", "ip6", "fd99::1"),
+    ]
+    assert "as-the-node" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [], 0, steered=True)
 
 
 def test_a_key_is_made_once_for_roots_eyes(tmp_path: Path) -> None:

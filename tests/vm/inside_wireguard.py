@@ -18,6 +18,7 @@ from cni.node.bywireguard import KEY_FILE
 from cni.settings import Mode, WireguardSettings
 from tests.cni import kernel
 from tests.cni.nodes import Cluster, Node, all_pairs, new_ground, until
+from tests.cni.proxied import go_and_come_back_one_way
 from tests.cni.test_healing import talking
 from tests.cni.test_overlay import STRICT, _goes_on, _has_mtu, _nodes_and_pods, started
 
@@ -40,7 +41,7 @@ def joined(cluster: Cluster, name: str) -> bool:
 
 
 def test_pods_and_nodes_reach_each_other_encrypted(ground: tuple[Path, list[Node], list[Path]]) -> None:
-    _, nodes, pods = ground
+    outside, nodes, pods = ground
     for node in nodes:
         netns.call(node.path, partial(command.run_blocking, ["nft", STRICT], timeout=60))
     with ThreadPoolExecutor(3) as threads:
@@ -50,6 +51,7 @@ def test_pods_and_nodes_reach_each_other_encrypted(ground: tuple[Path, list[Node
                 until(partial(joined, cluster, node.name))
             all_pairs(nodes)
             _nodes_and_pods(nodes)
+            go_and_come_back_one_way(nodes, outside)
             until(partial(_has_mtu, nodes[0], 1440))
             key = nodes[0].settings.run_dir / KEY_FILE
             assert key.stat().st_mode & 0o777 == 0o600
