@@ -11,7 +11,7 @@ from apimachinery.cel.libraries import costs
 from apimachinery.cel.types.declare import function
 from apimachinery.cel.types.kinds import Overload
 from apimachinery.cel.values.faults import EvaluationError
-from apimachinery.cel.values.kinds import Comparison, Count, as_key, compare, equal
+from apimachinery.cel.values.kinds import Comparison, Count, as_key, compare, equal, joined
 from apimachinery.cel.values.numbers import divided, like, rest, signed
 from apimachinery.cel.values.times import Duration, Timestamp
 
@@ -82,7 +82,7 @@ def _arithmetic() -> Iterator[Overload]:
     yield function("_+_(duration, timestamp) -> timestamp", lambda more, at: Timestamp(at.nanos + more.nanos))
     yield function("_+_(timestamp, duration) -> timestamp", lambda at, more: Timestamp(at.nanos + more.nanos))
     yield function("_+_(int, int) -> int", lambda first, second: like(first, first + second))
-    yield function("_+_(list(A), list(A)) -> list(A)", lambda first, second: first + second)
+    yield function("_+_(list(A), list(A)) -> list(A)", joined, counts=True)
     yield function("_+_(string, string) -> string", lambda first, second: first + second, costs.both, True)
     yield function("_+_(uint, uint) -> uint", lambda first, second: like(first, first + second))
     yield function("_-_(double, double) -> double", lambda first, second: first - second)

@@ -54,28 +54,8 @@ class PartMap(dict[Any, Any]):
         self.hidden = hidden
 
 
-def _identity(value: Any) -> Any:
-    """What is the same for equal values of a schema, and can be hashed."""
-    if isinstance(value, dict):
-        hidden = value.hidden if isinstance(value, PartMap) else {}
-        return dict, *(frozenset((key, _identity(part[key])) for key in part) for part in (value, hidden))
-    if isinstance(value, list):
-        return list, tuple(map(_identity, value))
-    return isinstance(value, bool), value
-
-
 class SetList(list[Any]):
     """A list in which order says nothing, and nothing is twice."""
-
-    def __add__(self, other: list[Any]) -> SetList:
-        # In one pass: adding costs an expression the same, however much there is.
-        there = set(map(_identity, self))
-        made = SetList(self)
-        for each in other:
-            if (identity := _identity(each)) not in there:
-                there.add(identity)
-                made.append(each)
-        return made
 
 
 class KeyedList(list[Any]):
@@ -89,12 +69,23 @@ class KeyedList(list[Any]):
         return {self.key(each): each for each in self}
 
     def key(self, item: Any) -> tuple[Any, ...]:
-        return tuple(item.get(key) for key in self._keys) if isinstance(item, dict) else (item,)
+        return tuple(_kept_by(item.get(key)) for key in self._keys) if isinstance(item, dict) else (_kept_by(item),)
 
-    def __add__(self, other: list[Any]) -> KeyedList:
+    def with_items(self, more: list[Any]) -> KeyedList:
+        """Those of the same keys are replaced."""
         made = self.by_key()
-        made |= {self.key(each): each for each in other}
+        made |= {self.key(each): each for each in more}
         return KeyedList(made.values(), self._keys)
+
+
+_HASHED = (str, int, float, bytes, Duration, Timestamp)
+
+
+def _kept_by(value: Any) -> Any:
+    """What equal values have in common, to look for them by; all that have parts are kept by one."""
+    if isinstance(value, bool):
+        return _KEYS[value]
+    return value if isinstance(value, _HASHED) else None
 
 
 _PYTHON: dict[type, Type] = {
@@ -242,7 +233,8 @@ class Comparison:
             if not isinstance(second, list) or len(first) != len(second):
                 return False
             if isinstance(first, SetList):
-                return all(any(self.equal(one, other) for one in first) for other in second)
+                known = self._grouped(first)
+                return all(self._among(other, known) for other in second)
             if isinstance(first, KeyedList):
                 mine = first.by_key()
                 return all((key := first.key(other)) in mine and self.equal(mine[key], other) for other in second)
@@ -262,6 +254,35 @@ class Comparison:
         if isinstance(first, Type):
             return isinstance(second, Type) and (first.kind, first.name) == (second.kind, second.name)
         return type(first) is type(second) and bool(first == second)
+
+    def joined(self, first: list[Any], second: list[Any]) -> list[Any]:
+        """One list after the other, as far as the first takes what is in the second."""
+        if isinstance(first, KeyedList):
+            return first.with_items(second)
+        if not isinstance(first, SetList):
+            return first + second
+        made, known = SetList(first), self._grouped(first)
+        for each in second:
+            self._count(STEP)
+            if not self._among(each, known):
+                made.append(each)
+                known.setdefault(_kept_by(each), []).append(each)
+        return made
+
+    def _grouped(self, values: list[Any]) -> dict[Any, list[Any]]:
+        found: dict[Any, list[Any]] = {}
+        for each in values:
+            self._count(STEP)
+            found.setdefault(_kept_by(each), []).append(each)
+        return found
+
+    def _among(self, wanted: Any, known: dict[Any, list[Any]]) -> bool:
+        return any(self.equal(one, wanted) for one in known.get(_kept_by(wanted), ()))
+
+
+def joined(count: Count, first: list[Any], second: list[Any]) -> list[Any]:
+    """Two lists as one."""
+    return Comparison(count).joined(first, second)
 
 
 def equal(count: Count, first: Any, second: Any) -> bool:

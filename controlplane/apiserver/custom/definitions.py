@@ -14,7 +14,7 @@ from apimachinery.objects import Obj, condition_holds
 from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom import naming
-from controlplane.apiserver.custom.rows import ByWebhook, Parts, parts, rows
+from controlplane.apiserver.custom.rows import ByWebhook, Parts, parts, prepared, rows
 from controlplane.apiserver.offloop import LARGE, beside_loop
 from controlplane.apiserver.registry import Registry
 
@@ -86,7 +86,7 @@ class Definitions:
     async def _make(self, name: str) -> None:
         try:
             while (definition := self._newest.get(name)) is not None:
-                found = await beside_loop(parts, definition)
+                found = await beside_loop(prepared, definition)
                 if self._newest.get(name) is definition or found.fits(self._newest.get(name) or definition):
                     self._parts[name] = found
                     break

@@ -5,11 +5,11 @@ Source: KEP-4008 (ratcheting of the validation of custom resources).
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from apimachinery.objects import same
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.once import Once
 
 
 class Correlated:
@@ -44,11 +44,11 @@ class Correlated:
         old = self._earlier.of(self._new[place])
         return None if old is None else Correlated(self._new[place], old, items)
 
-    @cached_property
+    @Once
     def _earlier(self) -> Earlier:
         return Earlier(self._schema, self._old)
 
-    @cached_property
+    @Once
     def same(self) -> bool:
         """Whether it is what it was, in all its parts that can be told."""
         new, old = self._new, self._old

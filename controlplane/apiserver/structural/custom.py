@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 from apimachinery import errors
 from apimachinery.cel.evaluation.budget import Unfinished
@@ -14,6 +13,7 @@ from controlplane.apiserver.structural.correlating import Correlated
 from controlplane.apiserver.structural.embedded import Malformed
 from controlplane.apiserver.structural.fitting import Fits, compiled
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.once import Once
 
 __all__ = ["CustomSchema", "Malformed"]
 
@@ -35,6 +35,14 @@ class CustomSchema:
         self.structural = Structural(schema) if schema is not None else None
         self._preserves = preserves
         self._read = False
+
+    def prepare(self) -> None:
+        """Make what would be made for the first object: where the schema is large, others would wait for it."""
+        if self.structural is None:
+            return
+        _ = self.structural.fills, self.structural.embeds, self.structural.keyed, self._fits, self._rules
+        if "status" in self.structural.properties:
+            _ = self._status_fits
 
     def accept(self, obj: Obj, stored: bool = False) -> tuple[str, ...]:
         """An object as its schema lets it in, changed in place: pruned, its metadata and that of embedded objects as
@@ -104,7 +112,7 @@ class CustomSchema:
                 warn(text)
         return told.errors
 
-    @cached_property
+    @Once
     def _rules(self) -> validations.Validations | None:
         return validations.validations(self.structural) if self.structural is not None else None
 
@@ -122,12 +130,12 @@ class CustomSchema:
             before = before.key("status")
         return conforming.wrong(value, part.raw, "status" if status else "", before)
 
-    @cached_property
+    @Once
     def _fits(self) -> Fits:
         assert self.structural is not None
         return compiled(self.structural.raw)
 
-    @cached_property
+    @Once
     def _status_fits(self) -> Fits:
         assert self.structural is not None
         return compiled(self.structural.properties["status"].raw)

@@ -13,6 +13,7 @@ from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from apimachinery.schema import Schema, Walker
 from controlplane.apiserver.catalog.names import path_segment
+from controlplane.apiserver.structural.limits import Path, Unknown, written
 from controlplane.apiserver.structural.node import Structural
 from controlplane.apiserver.structural.reading import untyped
 
@@ -76,27 +77,29 @@ _GO = {str: "string", bool: "bool", int: "int64", list: "[]interface {}"}
 def coerce(
     value: Any, schema: Structural | None, lenient: bool = False, whole: bool = False, path: str = ""
 ) -> list[str]:
-    """The type and metadata of embedded objects made what the API would hold, in place; unknown paths, sorted.
+    """The type and metadata of embedded objects made what the API would hold, in place; unknown paths, sorted and no
+    more than are told.
 
     lenient: what is of a wrong type is dropped. whole: the value is an object itself. Raises Malformed.
     """
-    told: list[str] = []
+    told = Unknown()
     if schema is not None and (whole or schema.embeds):
-        _coerce(value, schema, path, whole, lenient, told)
-    return sorted(told)
+        _coerce(value, schema, (None, path) if path else None, whole, lenient, told)
+    return sorted(told.paths)
 
 
-def _coerce(value: Any, schema: Structural, path: str, whole: bool, lenient: bool, told: list[str]) -> None:
+def _coerce(value: Any, schema: Structural, path: Path, whole: bool, lenient: bool, told: Unknown) -> None:
     if isinstance(value, dict):
         if whole or schema.embedded:
             _object(value, path, lenient, told)
         for name, item in value.items():
             part = schema.below(name)
             if part is not None and part.embeds:
-                _coerce(item, part, _member(path, name, schema), False, lenient, told)
+                step = f".{name}" if name in schema.properties else f"[{name}]"
+                _coerce(item, part, (path, step), False, lenient, told)
     elif isinstance(value, list) and schema.items is not None and schema.items.embeds:
         for index, item in enumerate(value):
-            _coerce(item, schema.items, f"{path}[{index}]", False, lenient, told)
+            _coerce(item, schema.items, (path, f"[{index}]"), False, lenient, told)
 
 
 def _member(path: str, name: str, schema: Structural) -> str:
@@ -105,18 +108,19 @@ def _member(path: str, name: str, schema: Structural) -> str:
     return f"{path}[{name}]"
 
 
-def _object(value: Obj, path: str, lenient: bool, told: list[str]) -> None:
+def _object(value: Obj, path: Path, lenient: bool, told: Unknown) -> None:
     for name in ("apiVersion", "kind"):
         if name in value and not isinstance(value[name], str):
             if not lenient:
-                where = f"{path}.{name}".lstrip(".")
+                where = written((path, f".{name}"))
                 raise Malformed("", errors.invalid(where, untyped(value[name]), "must be a string"))
             del value[name]
-    where = f"{path}.metadata".lstrip(".")
     try:
-        told += read_metadata(value, where, lenient)
+        for name in read_metadata(value, "metadata", lenient):
+            told.tell(path, name)
     except Malformed as error:
         if not lenient:
+            where = written((path, ".metadata"))
             raise Malformed("", errors.invalid(where, untyped(value["metadata"]), str(error))) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from apimachinery.cel import door
 from apimachinery.cel.estimation import costs
@@ -11,6 +10,7 @@ from apimachinery.cel.syntax.nodes import Ident, walk
 from apimachinery.cel.types.kinds import BOOL, STRING, optional_of
 from apimachinery.objects import Obj
 from controlplane.apiserver.structural.declared import Declared, DeclaredTypes
+from controlplane.apiserver.structural.once import Once
 
 SELF, OLD = "self", "oldSelf"
 
@@ -24,7 +24,7 @@ class Compiled:
     cost: int = 0
     """What it costs at most, once."""
 
-    @cached_property
+    @Once
     def compares(self) -> bool:
         """Whether it speaks of what there was before."""
         tree = self.program.tree if self.program is not None else None

@@ -11,7 +11,7 @@ from typing import Any
 from apimachinery import patterns
 from apimachinery.objects import Obj
 from controlplane.apiserver.structural import numbers, textformats
-from controlplane.apiserver.structural.conforming import form_of, is_one, mistyped, types_of
+from controlplane.apiserver.structural.conforming import among, form_of, mistyped, types_of
 from controlplane.apiserver.structural.reading import clauses, one
 
 Fits = Callable[[Any], bool]
@@ -72,8 +72,7 @@ def _enum(schema: Obj) -> Fits | None:
     allowed = schema.get("enum")
     if not allowed:
         return None
-    texts = frozenset(each for each in allowed if isinstance(each, str))
-    return lambda value: value in texts if isinstance(value, str) else any(is_one(value, each) for each in allowed)
+    return among(allowed)
 
 
 def _condition(schema: Obj) -> Fits | None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 from apimachinery.objects import Obj
-from controlplane.apiserver.structural.reading import EMBEDDED, LIST_TYPE, MAP_KEYS, MAP_TYPE, PRESERVES, one
+from controlplane.apiserver.structural.once import Once
+from controlplane.apiserver.structural.reading import (
+    EMBEDDED,
+    LIST_TYPE,
+    MAP_KEYS,
+    MAP_TYPE,
+    PRESERVES,
+    VALIDATIONS,
+    one,
+)
 
 # What every object has, whether its schema speaks of it or not.
 META = frozenset(("apiVersion", "kind", "metadata"))
@@ -43,22 +51,27 @@ class Structural:
         """The schemas of what lies directly in it."""
         return [*self.properties.values(), *(part for part in (self.items, self.more) if part is not None)]
 
-    @cached_property
+    @Once
     def defaults(self) -> dict[str, Any]:
         """The defaults of its members."""
         return {name: part.default for name, part in self.properties.items() if part.default is not None}
 
-    @cached_property
+    @Once
     def fills(self) -> bool:
         """Whether there is a default in it or anywhere below."""
         return self.default is not None or any(part.fills for part in self.parts())
 
-    @cached_property
+    @Once
+    def speaks(self) -> bool:
+        """Whether there is an expression in it or anywhere below."""
+        return bool(self.raw.get(VALIDATIONS)) or any(part.speaks for part in self.parts())
+
+    @Once
     def embeds(self) -> bool:
         """Whether there is an object of the API in it or anywhere below."""
         return self.embedded or any(part.embeds for part in self.parts())
 
-    @cached_property
+    @Once
     def keyed(self) -> bool:
         """Whether there is a list in it or anywhere below whose items differ."""
         return self.list_type in ("map", "set") or any(part.keyed for part in self.parts())

@@ -39,7 +39,8 @@ _CARD = (
 _TIME = re.compile(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:.[0-9]+)?(?:z|[+-][0-9]{2}:[0-9]{2})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Scala's spelling of durations: an amount and a unit, however often. No digit is looked at twice: texts are others'.
-_SPAN = re.compile(r"(?<!\d)(\d++)[\t\n\f\r ]*+([A-Za-zµ]++)", re.ASCII)
+# What a lookahead found is never given back.
+_SPAN = re.compile(r"(?<!\d)(?=(\d+))\1(?=([\t\n\f\r ]*))\2([A-Za-zµ]+)", re.ASCII)
 _MOST, _LONGEST = 2**63, 19
 # Units by their whole names, and by how a name may begin.
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
@@ -49,8 +50,9 @@ _STEMS |= {"day": 86400 * 10**9, "week": 7 * 86400 * 10**9}
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+"
 _QUOTED = r'"(?:[^"\\\r\n]|\\.)*"'
 _SPEC = rf"(?:{_ATOM}(?:\.{_ATOM})*|{_QUOTED})@(?:{_ATOM}(?:\.{_ATOM})*|\[[^\]\[\\\s]+\])"
-# What was taken is never given back, or a text of some thirty letters could be taken apart for ever.
-_EMAIL = re.compile(rf"\s*+(?:{_SPEC}|(?:[\w\s.\-!#$%&'*+/=?^`{{|}}~]|{_QUOTED})*+<\s*+{_SPEC}\s*>)\s*")
+# Nor is what these found: a text of some thirty letters could be taken apart for ever.
+_PHRASE = rf"(?=((?:[\w\s.\-!#$%&'*+/=?^`{{|}}~]|{_QUOTED})*))\2"
+_EMAIL = re.compile(rf"(?=(\s*))\1(?:{_SPEC}|{_PHRASE}<\s*{_SPEC}\s*>)\s*")
 
 
 def _matching(pattern: str) -> Callable[[str], bool]:
@@ -84,7 +86,7 @@ def nanoseconds(text: str) -> int:
     except ValueError:
         found: list[int] = []
         for span in _SPAN.finditer(text):
-            amount, name = span.groups()
+            amount, name = span[1], span[3]
             plain = amount.lstrip("0")
             if len(plain) > _LONGEST or (number := int(plain or "0")) >= _MOST:
                 raise ValueError(f"strconv.Atoi: parsing {errors.quoted(amount)}: value out of range") from None

@@ -9,6 +9,7 @@ import orjson
 
 from apimachinery import errors
 from apimachinery.errors import FieldError
+from controlplane.apiserver.structural import limits
 from controlplane.apiserver.structural.node import Structural
 from controlplane.apiserver.structural.reading import untyped
 
@@ -19,7 +20,7 @@ def check(value: Any, schema: Structural | None, path: str = "") -> list[FieldEr
     """Items that are there twice, each at the first place where it is there again."""
     if schema is None or not schema.keyed:
         return []
-    return list(_check(value, schema, path))
+    return limits.first(_check(value, schema, path))
 
 
 def _check(value: Any, schema: Structural, path: str) -> Iterator[FieldError]:

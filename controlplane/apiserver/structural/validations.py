@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from apimachinery import errors
@@ -21,7 +20,9 @@ from controlplane.apiserver.expressions.published import escaped
 from controlplane.apiserver.structural import expressions, fieldpaths
 from controlplane.apiserver.structural.correlating import Correlated, Earlier
 from controlplane.apiserver.structural.declared import Declared, DeclaredTypes, declared
+from controlplane.apiserver.structural.limits import Told
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.once import Once
 from controlplane.apiserver.structural.reading import VALIDATIONS, untyped
 from controlplane.apiserver.structural.seen import See, seen
 
@@ -99,13 +100,13 @@ class Validations:
             # What has no name in expressions is seen by its own alone.
             inner = here.fields.get(shown) if shown else declared(part.raw, part.embedded)
             # The type and metadata that a whole object has are seen as they are declared, not as they are described.
-            if inner is not None and _speaks(part):
+            if inner is not None and part.speaks:
                 self._properties[name] = Validations(part, part.embedded, inner)
         for attribute, inside in (("_items", self._schema.items), ("_more", self._schema.more)):
-            if inside is not None and here.element is not None and _speaks(inside):
+            if inside is not None and here.element is not None and inside.speaks:
                 setattr(self, attribute, Validations(inside, inside.embedded, here.element))
 
-    @cached_property
+    @Once
     def rules(self) -> list[expressions.Rule]:
         given = self._schema.raw.get(VALIDATIONS) or ()
         if not given or self._type is None:
@@ -113,7 +114,7 @@ class Validations:
         types = DeclaredTypes(self._type)
         return [expressions.compiled(rule, self._type, types) for rule in given]
 
-    @cached_property
+    @Once
     def many(self) -> bool:
         """Whether they take longer to be read than others can wait."""
         return self._count() > _FEW
@@ -122,7 +123,7 @@ class Validations:
         parts = [*self._properties.values(), *(part for part in (self._items, self._more) if part is not None)]
         return len(self._schema.raw.get(VALIDATIONS) or ()) + sum(part._count() for part in parts)
 
-    @cached_property
+    @Once
     def _see(self) -> See:
         return seen(self._schema.raw, self._whole)
 
@@ -162,9 +163,12 @@ class Validations:
         if before is not None:
             names[expressions.OLD] = before
         for rule in self.rules:
+            if found.told.enough:
+                found.errors.append(errors.invalid(path or "<nil>", kind, _OUT))
+                raise OutOfBudget
             if rule.rule.wrong:
                 text = f"rule compile error: {rule.rule.wrong}"
-                found.errors.append(errors.invalid(path or "<nil>", kind, text))
+                found.add(errors.invalid(path or "<nil>", kind, text))
             elif rule.rule.program is not None and not (rule.rule.compares and old is None and not rule.optional):
                 mine = names
                 if rule.optional:
@@ -175,11 +179,20 @@ class Validations:
 
 
 class Found:
-    """What was found; warnings: faults of what is as it was."""
+    """What was found; warnings: faults of what is as it was, as many as are told. told: how many errors."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
         self.warnings: list[str] = []
+        self.told, self._warned = Told(), Told()
+
+    def add(self, error: FieldError, warns: bool = False) -> None:
+        if not warns:
+            self.told.add(error.field, error.text)
+            self.errors.append(error)
+        elif not self._warned.enough:
+            self._warned.add(error.field, error.text)
+            self.warnings.append(str(error))
 
 
 class _Judgement:
@@ -215,7 +228,7 @@ class _Judgement:
         return bool(wrong) or value is True
 
     def _invalid(self, text: str) -> None:
-        self._found.errors.append(errors.invalid(self._path, self._schema.type, text))
+        self._found.add(errors.invalid(self._path, self._schema.type, text))
 
     def tell(self, value: Any, names: dict[str, Any], unchanged: bool) -> None:
         """It does not hold. unchanged: of a value that is as it was, which is only warned of."""
@@ -223,15 +236,9 @@ class _Judgement:
         try:
             text = self._message(names)
         except OutOfBudget as refused:
-            self._add(errors.invalid(where, self._schema.type, str(refused)), unchanged)
+            self._found.add(errors.invalid(where, self._schema.type, str(refused)), unchanged)
             raise
-        self._add(self._error(where, value, text), unchanged)
-
-    def _add(self, error: FieldError, unchanged: bool) -> None:
-        if unchanged:
-            self._found.warnings.append(str(error))
-        else:
-            self._found.errors.append(error)
+        self._found.add(self._error(where, value, text), unchanged)
 
     def _place(self) -> str:
         given = self._rule.given.get("fieldPath") or ""
@@ -280,14 +287,9 @@ class _Judgement:
         return errors.invalid_whole(where, text) if holds_others else errors.invalid(where, untyped(value), text)
 
 
-def _speaks(schema: Structural) -> bool:
-    """Whether there is an expression in it or anywhere below."""
-    return bool(schema.raw.get(VALIDATIONS)) or any(map(_speaks, schema.parts()))
-
-
 def validations(schema: Structural, whole: bool = True) -> Validations | None:
     """None where there are none."""
-    return Validations(schema, whole) if _speaks(schema) else None
+    return Validations(schema, whole) if schema.speaks else None
 
 
 def check(rules: Validations, new: Any, old: Any, before: Correlated | None, purse: Purse, path: str = "") -> Found:

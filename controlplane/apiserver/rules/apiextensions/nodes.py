@@ -62,15 +62,22 @@ def demands(before: list[Obj]) -> Demands:
     )
 
 
-def check(schema: Obj | None, path: str, asked: Demands) -> Iterator[FieldError]:
-    """What is wrong with a schema and with all that is inside it."""
-    if schema is None:
-        return
+def check(schema: Obj | None, path: str, asked: Demands, unlike: set[int]) -> Iterator[FieldError]:
+    """What is wrong with a schema and with all that is inside it. unlike: takes the ids of those that have a fault, or
+    hold one that has.
+    """
+    if schema is not None:
+        for error in _check(schema, path, asked, unlike):
+            unlike.add(id(schema))
+            yield error
+
+
+def _check(schema: Obj, path: str, asked: Demands, unlike: set[int]) -> Iterator[FieldError]:
     yield from _plain(schema, path, asked)
     if schema.get("uniqueItems"):
         text = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         yield errors.field_forbidden(f"{path}.uniqueItems", text)
-    yield from _inside(schema, path, asked)
+    yield from _inside(schema, path, asked, unlike)
     if schema.get(PRESERVES) is False:
         yield errors.invalid(f"{path}.{PRESERVES}", False, "must be true or undefined")
     yield from _map_type(schema, path)
@@ -99,32 +106,32 @@ def _plain(schema: Obj, path: str, asked: Demands) -> Iterator[FieldError]:
         yield errors.field_forbidden(f"{path}.{EMBEDDED}", "must not be used inside of resource meta")
 
 
-def _inside(schema: Obj, path: str, asked: Demands) -> Iterator[FieldError]:
+def _inside(schema: Obj, path: str, asked: Demands, unlike: set[int]) -> Iterator[FieldError]:
     more, below = schema.get("additionalProperties"), replace(asked, root=False)
     if more is not None:
         if schema.get("properties") and more is not True:
             text = "additionalProperties and properties are mutual exclusive"
             yield errors.field_forbidden(f"{path}.additionalProperties", text)
         closed = replace(below, no_defaults="inside additionalProperties applying to object metadata")
-        yield from check(one(more), f"{path}.additionalProperties", closed if asked.in_metadata else below)
+        yield from check(one(more), f"{path}.additionalProperties", closed if asked.in_metadata else below, unlike)
     for name, part in named(schema):
         own = below
         if name in _META and (asked.root or schema.get(EMBEDDED)):
             own = replace(below, in_metadata=True)
             if asked.root:
                 own = replace(own, no_defaults=f"in top-level {name}")
-        yield from check(part, f"{path}.properties[{name}]", own)
-    yield from check(one(schema.get("not")), f"{path}.not", below)
+        yield from check(part, f"{path}.properties[{name}]", own, unlike)
+    yield from check(one(schema.get("not")), f"{path}.not", below, unlike)
     for field in ("allOf", "oneOf", "anyOf"):
         for index, clause in enumerate(clauses(schema, field)):
-            yield from check(clause, f"{path}.{field}[{index}]", below)
+            yield from check(clause, f"{path}.{field}[{index}]", below, unlike)
     for name, part in named(schema, "definitions"):
-        yield from check(part, f"{path}.definitions[{name}]", below)
-    yield from check(one(schema.get("items")), f"{path}.items", below)
+        yield from check(part, f"{path}.definitions[{name}]", below, unlike)
+    yield from check(one(schema.get("items")), f"{path}.items", below, unlike)
     for index, item in enumerate(several(schema.get("items"))):
-        yield from check(item, f"{path}.items[{index}]", below)
+        yield from check(item, f"{path}.items[{index}]", below, unlike)
     for name, part in named(schema, "dependencies"):
-        yield from check(one(part), f"{path}.dependencies[{name}]", below)
+        yield from check(one(part), f"{path}.dependencies[{name}]", below, unlike)
 
 
 # --- lists and maps ---
@@ -184,15 +191,17 @@ def _map_items(schema: Obj, keys: list[str], path: str) -> Iterator[FieldError]:
         text = f"must be object if parent array's {LIST_TYPE} is map"
         yield errors.invalid(f"{path}.items.type", kind, text)
         return
-    for index, key in enumerate(keys):
+    there: set[str] = set()
+    for key in keys:
         part = (items.get("properties") or {}).get(key)
         if part is None:
             yield errors.invalid(f"{path}.{MAP_KEYS}", keys, "entries must all be names of item properties")
         elif part.get("type") in ("array", "object"):
             text = f"must be a scalar type if parent array's {LIST_TYPE} is map"
             yield errors.invalid(f"{path}.items.properties[{key}].type", "object", text)
-        if key in keys[:index]:
+        if key in there:
             yield errors.invalid(f"{path}.{MAP_KEYS}", keys, "must not contain duplicate entries")
+        there.add(key)
 
 
 def _keys(schema: Obj, path: str) -> Iterator[FieldError]:

@@ -15,7 +15,7 @@ from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions import defaulted, expressed, internal, nodes, structural
-from controlplane.apiserver.structural import fieldpaths
+from controlplane.apiserver.structural import fieldpaths, limits
 from controlplane.apiserver.structural.reading import not_structural
 
 _SHARED = {
@@ -136,9 +136,10 @@ def check_schema(
     if asked.structural and not unable:
         unfit = structural.check(schema, path) or defaulted.check(schema, path, asked.pruned)
         found += unfit
-    found += nodes.check(schema, path, asked.nodes)
+    unlike = set[int]()
+    found += limits.first(nodes.check(schema, path, asked.nodes, unlike))
     if asked.structural and not unable and not unfit:
-        found += expressed.check(schema, path, asked.nodes, kept)
+        found += limits.first(expressed.check(schema, path, unlike, kept))
     if not found and asked.structural and unable:
         found.append(errors.invalid(path, "", unable))
     yield from found

@@ -138,7 +138,7 @@ def test_what_is_written_while_a_large_definition_is_made_is_shown_by_it(
 
     async def test(client: Client) -> None:
         made = await established(client, definition(large))
-        monkeypatch.setattr(definitions, "parts", slowly)
+        monkeypatch.setattr(definitions, "prepared", slowly)
         kept = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
         kept["field1"]["default"] = "d"
         changing = asyncio.ensure_future(client.update(DEFINITION, made))

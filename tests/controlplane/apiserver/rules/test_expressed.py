@@ -157,3 +157,18 @@ def test_defaults_are_what_their_schema_lets_in(schema: Obj, wanted: list[str]) 
     assert len(found) == len(wanted), found
     for text, start in zip(found, wanted, strict=True):
         assert text.startswith(A + start)
+
+
+def test_what_expressions_see_is_made_once_for_a_schema() -> None:
+    # For each expression anew it would take minutes.
+    schema: Obj = {"type": "object", "properties": {f"p{place}": TEXT for place in range(2000)}}
+    for _ in range(60):
+        schema = ruled({"type": "object", "properties": {"a": schema}}, "has(self.a)")
+    assert told(with_schema(field(schema))) == []
+
+
+def test_what_is_wrong_with_a_definition_is_told_as_far_as_it_can_be() -> None:
+    keys = [str(place) for place in range(12_000)]
+    schema = listed({"type": "object"}, **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys})
+    wrong = told(with_schema(field(schema)))
+    assert wrong and sum(map(len, wrong)) < 6_000_000

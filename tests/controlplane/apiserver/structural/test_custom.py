@@ -156,3 +156,41 @@ def test_a_default_is_nobodys() -> None:
     first["spec"]["a"].append("y")
     schema.fill(second)
     assert second["spec"] == {"a": ["x"]}
+
+
+def test_what_is_unknown_is_told_as_far_as_it_can_be() -> None:
+    many = whole({"a": {"x" * 100_000: [{"b": 1} for _ in range(1000)]}})
+    told = schema_of(a={"type": "object", "additionalProperties": {"type": "array", "items": {"type": "object"}}})
+    assert sum(map(len, told.accept(many))) < 5_000_000
+    assert many["spec"]["a"]["x" * 100_000] == [{}] * 1000
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "array", "items": TEXT}, [1] * 30_000),
+        ({"type": "array", "items": {**TEXT, "enum": ["x" * 100_000]}}, ["y"] * 1000),
+        ({"type": "array", "items": {"anyOf": [TEXT], **KEEPS}}, [1] * 30_000),
+        ({"type": "array", "x-kubernetes-list-type": "set", "items": TEXT}, [*map(str, range(20_000))] * 2),
+        ({"type": "array", "items": {**TEXT, "x-kubernetes-validations": [{"rule": "self == 'a'"}]}}, ["b"] * 30_000),
+    ],
+)
+def test_what_is_wrong_is_told_as_far_as_it_can_be(schema: Obj, value: Any) -> None:
+    wrong = schema_of(a=schema).check(whole({"a": value}))
+    assert 0 < len(wrong) <= 10_001
+    assert sum(len(str(error)) for error in wrong) < 6_000_000
+
+
+def test_what_is_right_is_not_counted_as_wrong() -> None:
+    either = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, TEXT]}
+    schema = schema_of(a={"type": "array", "items": either}, b=TEXT)
+    (wrong,) = schema.check(whole({"a": ["x"] * 11_000, "b": 1}))
+    assert wrong.field == "spec.b"
+
+
+def test_enumerations_are_looked_up() -> None:
+    # One after the other it would take some minutes.
+    schema = schema_of(a={"type": "array", "items": {"enum": [*range(20_000)], **KEEPS}})
+    assert schema.check(whole({"a": [*range(20_000)] * 2})) == []
+    (wrong,) = schema.check(whole({"a": [*range(20_000), -1]}))
+    assert wrong.field == "spec.a[20000]"

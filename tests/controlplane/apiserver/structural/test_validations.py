@@ -158,3 +158,19 @@ def test_expressions_end(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unfinished):
         told(schema, many, at_once=True)
     assert told(schema, [1, 2], at_once=True) == []
+
+
+def test_sets_are_joined_and_compared_without_comparing_each_with_each() -> None:
+    numbers = [*range(20_000)]
+    schema = {"type": "array", "items": INT, "x-kubernetes-list-type": "set"}
+    assert told(ruled(schema, "self == oldSelf"), numbers[::-1], numbers) == []
+    assert told(ruled(schema, "(self + oldSelf).size() == 30000"), numbers, [*range(10_000, 30_000)]) == []
+
+
+def test_what_an_expression_makes_can_be_no_key() -> None:
+    keyed = {"type": "array", "items": {**struct(k=TEXT), "required": ["k"]}}
+    keyed |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]}
+    rule = "(self + dyn([{'k': ['x']}])).size() == 2"
+    assert told(ruled(keyed, rule), [{"k": "a"}]) == []
+    several = {"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}
+    assert told(ruled(several, "(self + dyn([['x'], ['x']])).size() == 2"), ["a"]) == []
