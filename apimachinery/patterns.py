@@ -1,7 +1,8 @@
 """Regular expressions as Go's library takes them, by RE2, whose syntax that is: what is wrong with one, in Go's words.
 
 RE2 takes time in proportion to the text, whatever the expression; Python's own can take for ever. An expression here
-is somebody else's.
+is somebody else's, and making it ready can take the square of its length (two seconds for 60,000 characters, in which
+nothing else runs), so it may have no more than LONGEST.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import re2
+
+LONGEST = 10_000
+"""Characters of an expression. Go has a bound of its own, by what the expression comes to."""
 
 # Go's names of the faults that RE2 names otherwise.
 _GO_SAYS = {
@@ -30,6 +34,8 @@ _ANY_BYTE = re2.compile(r"^(?:[^\\]|\\[^C])*\\C", _QUIET)
 @lru_cache(maxsize=1024)
 def compiled(pattern: str) -> Any | None:
     """The expression, whose search() is for texts; None when it is none."""
+    if len(pattern) > LONGEST:
+        return None
     try:
         return re2.compile(pattern, _QUIET)
     except re2.error:
@@ -39,6 +45,8 @@ def compiled(pattern: str) -> Any | None:
 @lru_cache(maxsize=1024)
 def complaint(pattern: str) -> str:
     """What is wrong with it, "" when it is fine."""
+    if len(pattern) > LONGEST:
+        return f"error parsing regexp: expression too large: more than {LONGEST} characters"
     if _ANY_BYTE.search(pattern):
         return r"error parsing regexp: invalid escape sequence: `\C`"
     if compiled(pattern) is not None:

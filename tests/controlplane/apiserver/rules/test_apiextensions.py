@@ -516,3 +516,15 @@ def test_what_is_held_by_reference_is_shown_as_json() -> None:
     changes = {"spec.versions.0.deprecated": True, "spec.versions.0.deprecationWarning": "a\x01b"}
     (error,) = told(put(DEFINITION, changes))
     assert error.startswith('spec.versions[0].deprecationWarning: Invalid value: "a\\u0001b": must only contain')
+
+
+def test_an_expression_that_takes_long_to_make_ready_is_refused_for_its_length() -> None:
+    longest = patterns.LONGEST
+    assert told(with_schema(_matching("a" * longest))) == []
+    (wrong,) = told(with_schema(_matching("a?" * longest)))
+    assert "expression too large: more than 10000 characters" in wrong
+    assert patterns.compiled("a?" * longest) is None
+
+
+def _matching(pattern: str) -> Obj:
+    return {"type": "object", "properties": {"a": {"type": "string", "pattern": pattern}}}
