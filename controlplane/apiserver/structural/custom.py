@@ -100,10 +100,13 @@ class CustomSchema:
             return []
         if any(error.reason in _BLOCKING for error in found):
             return [errors.invalid("<nil>", None, _UNCHECKED)]
-        if at_once and not self._read and self._rules.many:
-            # Reading them takes longer than any of them.
-            raise Unfinished
-        self._read = True
+        if not self._read:
+            if at_once and self._rules.many:
+                # Reading them takes longer than any of them.
+                raise Unfinished
+            # All, whatever this object has: the next one may reach further, where others would wait.
+            self._rules.read()
+            self._read = True
         before = Correlated(new, old, self.structural) if old is not None else None
         purse = validations.Purse(at_once=validations.AT_ONCE if at_once else None)
         told = validations.check(self._rules, new, old, before, purse)

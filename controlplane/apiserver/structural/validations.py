@@ -81,38 +81,58 @@ class _Was(NamedTuple):
         return known is not None and known.same
 
 
-class Validations:
-    """The expressions of one place of a schema and of all below it."""
+class _Root:
+    """A type that expressions see and that is part of no other."""
 
-    def __init__(self, schema: Structural, whole: bool, type_of: Declared | None = None) -> None:
+    def __init__(self, declares: Declared) -> None:
+        self.declares = declares
+
+    @Once
+    def types(self) -> DeclaredTypes:
+        return DeclaredTypes(self.declares)
+
+
+class Validations:
+    """The expressions of one place of a schema and of all below it. known: the type of the place, as part of a root."""
+
+    def __init__(self, schema: Structural, whole: bool, known: tuple[Declared, _Root] | None = None) -> None:
         self._schema = schema
         self._whole = whole or schema.embedded
-        self._type = type_of if type_of is not None else declared(schema.raw, self._whole)
+        self._type, self._root = known or _alone(schema, self._whole)
         self._properties: dict[str, Validations] = {}
         self._items: Validations | None = None
         self._more: Validations | None = None
-        if self._type is not None:
-            self._descend(self._type)
+        if self._type is not None and self._root is not None:
+            self._descend(self._type, self._root)
 
-    def _descend(self, here: Declared) -> None:
+    def _descend(self, here: Declared, root: _Root) -> None:
         for name, part in self._schema.properties.items():
+            if not part.speaks:
+                continue
             shown = escaped(name)
-            # What has no name in expressions is seen by its own alone.
-            inner = here.fields.get(shown) if shown else declared(part.raw, part.embedded)
+            inner = here.fields.get(shown) if shown else None
             # The type and metadata that a whole object has are seen as they are declared, not as they are described.
-            if inner is not None and part.speaks:
-                self._properties[name] = Validations(part, part.embedded, inner)
+            if inner is not None:
+                self._properties[name] = Validations(part, part.embedded, (inner, root))
+            elif not shown and _alone(part, part.embedded)[0] is not None:
+                # What has no name in expressions is seen by its own alone.
+                self._properties[name] = Validations(part, part.embedded)
         for attribute, inside in (("_items", self._schema.items), ("_more", self._schema.more)):
             if inside is not None and here.element is not None and inside.speaks:
-                setattr(self, attribute, Validations(inside, inside.embedded, here.element))
+                setattr(self, attribute, Validations(inside, inside.embedded, (here.element, root)))
 
     @Once
     def rules(self) -> list[expressions.Rule]:
         given = self._schema.raw.get(VALIDATIONS) or ()
-        if not given or self._type is None:
+        if not given or self._type is None or self._root is None:
             return []
-        types = DeclaredTypes(self._type)
-        return [expressions.compiled(rule, self._type, types) for rule in given]
+        return [expressions.compiled(rule, self._type, self._root.types) for rule in given]
+
+    def read(self) -> None:
+        """Compile them all now, not each once an object has something at its place."""
+        _ = self.rules
+        for part in self._parts():
+            part.read()
 
     @Once
     def many(self) -> bool:
@@ -120,8 +140,10 @@ class Validations:
         return self._count() > _FEW
 
     def _count(self) -> int:
-        parts = [*self._properties.values(), *(part for part in (self._items, self._more) if part is not None)]
-        return len(self._schema.raw.get(VALIDATIONS) or ()) + sum(part._count() for part in parts)
+        return len(self._schema.raw.get(VALIDATIONS) or ()) + sum(part._count() for part in self._parts())
+
+    def _parts(self) -> list[Validations]:
+        return [*self._properties.values(), *(part for part in (self._items, self._more) if part is not None)]
 
     @Once
     def _see(self) -> See:
@@ -285,6 +307,12 @@ class _Judgement:
             shown = FieldError("FieldValueDuplicate", where, "Duplicate value")
             return shown if holds_others else errors.duplicate(where, untyped(value))
         return errors.invalid_whole(where, text) if holds_others else errors.invalid(where, untyped(value), text)
+
+
+def _alone(schema: Structural, whole: bool) -> tuple[Declared | None, _Root | None]:
+    """The type of a place as a root of its own; None where expressions see nothing of it."""
+    declares = declared(schema.raw, whole or schema.embedded)
+    return declares, None if declares is None else _Root(declares)
 
 
 def validations(schema: Structural, whole: bool = True) -> Validations | None:

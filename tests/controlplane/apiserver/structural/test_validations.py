@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from apimachinery.cel.evaluation.budget import Unfinished
 from apimachinery.objects import Obj
-from controlplane.apiserver.structural import validations
+from controlplane.apiserver.structural import expressions, validations
 from controlplane.apiserver.structural.custom import CustomSchema
+from controlplane.apiserver.structural.declared import DeclaredTypes
 
 INT, NUMBER, TEXT = {"type": "integer"}, {"type": "number"}, {"type": "string"}
 WHOLE = {"apiVersion": "example.com/v1", "kind": "Boat", "metadata": {"name": "a"}}
@@ -174,3 +176,20 @@ def test_what_an_expression_makes_can_be_no_key() -> None:
     assert told(ruled(keyed, rule), [{"k": "a"}]) == []
     several = {"type": "array", "items": TEXT, "x-kubernetes-list-type": "set"}
     assert told(ruled(several, "(self + dyn([['x'], ['x']])).size() == 2"), ["a"]) == []
+
+
+def test_all_expressions_are_read_for_the_first_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(side_effect=expressions.compiled)
+    types = Mock(side_effect=DeclaredTypes)
+    monkeypatch.setattr(expressions, "compiled", read)
+    monkeypatch.setattr(validations, "DeclaredTypes", types)
+    places = {f"p{number}": ruled(struct(x=INT), "has(self.x)") for number in range(9)}
+    made = CustomSchema(struct(spec=struct(**places, **{"without-a-name.": ruled(struct(y=INT), "self.y > 1")})))
+    with pytest.raises(Unfinished):
+        made.check(WHOLE, at_once=True)
+    assert made.check(WHOLE) == []
+    assert read.call_count == 10
+    wrong = made.check({**WHOLE, "spec": {"p3": {}, "without-a-name.": {"y": 1}}}, at_once=True)
+    assert [error.field for error in wrong] == ["spec.p3", "spec.without-a-name."]
+    assert read.call_count == 10
+    assert types.call_count <= 2, "types are told once for a whole schema, not for each place"
