@@ -25,7 +25,7 @@ from agent.pods.pods import Pods
 from agent.settings import AgentSettings
 from agent.status.pod_status import Verdict
 from agent.view import RuntimeView
-from agent.volumes.plugins import EmptyDir
+from agent.volumes.plugins import PLUGINS, by_kind
 from apimachinery import quantity
 from apimachinery.objects import Obj
 from apimachinery.pods import totals
@@ -141,7 +141,8 @@ def _size_limit(volume: Obj) -> str:
 
 def _measure(settings: AgentSettings, pod: Obj, own: Mapping[str, int]) -> Written:
     """`own`: what containers wrote to their file systems, as the runtime counts it."""
-    volumes = paths.pod_directory(settings.root_dir, podspec.uid(pod)) / "volumes" / EmptyDir.directory
+    empty_dirs = by_kind(PLUGINS)["emptyDir"].directory
+    volumes = paths.pod_directory(settings.root_dir, podspec.uid(pod)) / "volumes" / empty_dirs
     logs = paths.log_directory(settings.pod_log_dir, pod)
     on_disk = (v for v in podspec.spec(pod).get("volumes") or () if "emptyDir" in v and not _in_memory(v))
     names = {*own, *(container["name"] for container in podspec.all_containers(pod))}

@@ -94,7 +94,7 @@ def test_nodes_pods_and_services_have_and_answer_at_addresses_of_both_families(d
     for address in dual.get("service", "far")["spec"]["clusterIPs"]:
         # From the node itself, through the tunnel: only an address that the other node answers to brings it back.
         ask = partial(dual.fetch_on_node, "node1", url_host(address))
-        assert eventually(ask, 20, f"a node reaches {address}") == "node2"
+        assert eventually(ask, 60, f"a node reaches {address}") == "node2"
     _from_a_pod_through_its_own_node(dual, internal["node1"])
     for name in SHAPES:
         found = dual.get("service", name)["spec"]["clusterIPs"]

@@ -196,10 +196,11 @@ def test_only_node_processes_live_in_a_namespace() -> None:
     lab, paths = make(), Paths("lab")
     assert all(not part.process.namespace for part in components.control_plane(lab, paths))
     for part in components.node_components(lab, paths, lab.nodes[1]):
-        assert part.process.command()[:4] == [
+        assert part.process.command()[:5] == [
             "nsenter",
             "--net=/run/netns/wherry-lab-node2",
             "--mount=/run/wherry/lab/mounts/node2",
+            "--uts=/run/wherry/lab/hostnames/node2",
             "--",
         ]
 

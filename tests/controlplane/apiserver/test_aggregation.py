@@ -120,7 +120,7 @@ async def _a_watch_comes_as_it_is_told_and_ends_with_its_client(client, behind, 
     async with asked(client, tmp_path, f"{FLUNDERS}?watch=1") as response:
         assert await response.content.readline() == b'{"type":"ADDED"}\n'
         assert await response.content.readline() == b'{"type":"MODIFIED"}\n'
-    await asyncio.wait_for(gone.wait(), 10)
+    await asyncio.wait_for(gone.wait(), 30)
 
 
 async def _an_answer_that_is_cut_short_does_not_look_whole(client, behind, tmp_path, caplog):

@@ -170,7 +170,7 @@ def test_new_defaults_are_shown_of_what_is_there_and_watches_begin_anew(tmp_path
         spec = made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
         spec["flag"] = {"type": "string", "default": "white"}
         await client.update(DEFINITION, made)
-        await asyncio.wait_for(watching, 10)
+        await asyncio.wait_for(watching, 30)
         assert (await client.get(V1, "a", "default"))["spec"]["flag"] == "white"
         async for _, obj in client.watch(V1, "default", resource_version="0"):
             assert obj["spec"]["flag"] == "white"
