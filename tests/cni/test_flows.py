@@ -45,8 +45,11 @@ class Written(Flows):
 def written(monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "vm", "6.1.0-56-amd64", "", "")))
     one = Written()
-    probe, whole = one.told(WAYS, {})
-    assert "delete table inet wherry-flows-cni0-probe" in probe and whole == ruleset("cni0", CLUSTER, WAYS.values())
+    probe, gone, whole = one.told(WAYS, {})
+    assert "table inet wherry-flows-cni0-probe {" in probe and "flow add @pods" in probe
+    assert gone.endswith("delete table inet wherry-flows-cni0-probe\n") and whole == ruleset(
+        "cni0", CLUSTER, WAYS.values()
+    )
     return one
 
 
