@@ -77,12 +77,16 @@ def load(path: Path) -> Cluster:
     user = _entry(path, config, "users", "user", str(context.get("user") or ""))
     if not cluster.get("server"):
         raise KubeconfigError(f"kubeconfig {path}: the cluster has no server; add its https:// address")
+    cert, key = _data(path, user, "client-certificate"), _data(path, user, "client-key")
+    if bool(cert) != bool(key):
+        missing = "client-key" if cert else "client-certificate"
+        raise KubeconfigError(f"kubeconfig {path}: the user has no {missing} to its other half; give both or neither")
     token_file = user.get("tokenFile")
     return Cluster(
         server=str(cluster["server"]),
         ca=_data(path, cluster, "certificate-authority"),
-        cert=_data(path, user, "client-certificate"),
-        key=_data(path, user, "client-key"),
+        cert=cert,
+        key=key,
         token=user.get("token"),
         token_file=path.parent / token_file if token_file else None,
         insecure=bool(cluster.get("insecure-skip-tls-verify")),

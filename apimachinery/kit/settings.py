@@ -1,7 +1,8 @@
 """Settings of a daemon: one frozen dataclass, filled from a YAML file, refusing what it does not know.
 
 Field types understood: str, int, float, bool, Path, Enum (by value), Optional, `tuple[X, ...]`,
-`Mapping[str, X]` / `dict[str, X]` and nested dataclasses.
+`Mapping[str, X]` / `dict[str, X]` and nested dataclasses. Of a certificate and its key, fields called NAME_cert_file
+and NAME_key_file, both are given or neither is.
 """
 
 from __future__ import annotations
@@ -84,9 +85,26 @@ def _dataclass(cls: Any, values: Any, where: str, source: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SettingsError(f"{source}: field {_join(where, name)} is required; add it")
     try:
-        return cls(**arguments)
+        found = cls(**arguments)
     except ValueError as error:
         raise SettingsError(f"{source}: {error}") from error
+    _pairs(found, fields, where, source)
+    return found
+
+
+def _pairs(found: Any, fields: collections.abc.Iterable[str], where: str, source: str) -> None:
+    """Half a pair would be taken for none, and nobody told: of a listener's, that is plain HTTP."""
+    for certificate in (name for name in fields if name.endswith("cert_file")):
+        key = f"{certificate.removesuffix('cert_file')}key_file"
+        if hasattr(found, key) and _is_given(found, certificate) != _is_given(found, key):
+            given, missing = (certificate, key) if _is_given(found, certificate) else (key, certificate)
+            text = f"{_join(where, given)} is given without {_join(where, missing)}; give both or neither"
+            raise SettingsError(f"{source}: {text}")
+
+
+def _is_given(found: Any, file: str) -> bool:
+    """By the name of a file, or by what it holds where the settings have a field for that."""
+    return bool(getattr(found, file) or getattr(found, f"{file.removesuffix('file')}data", None))
 
 
 def _join(where: str, name: str) -> str:

@@ -39,7 +39,7 @@ class Settings:
     node_port_range: str = "30000-32767"
     """First and last node port."""
     tls_cert_file: Path | None = None
-    """The listener's certificate, with its chain."""
+    """The listener's certificate, with its chain; none: plain HTTP."""
     tls_key_file: Path | None = None
     """Its key."""
     client_ca_file: Path | None = None

@@ -40,6 +40,17 @@ def test_errors_name_file_and_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("half", "missing"),
+    [(Cluster("https://a", cert=b"CERT"), "client-key"), (Cluster("https://a", key=b"KEY"), "client-certificate")],
+)
+def test_half_a_certificate_is_refused_by_name(tmp_path: Path, half: Cluster, missing: str) -> None:
+    path = tmp_path / "config"
+    kubeconfig.write(path, half, "wherry", "admin")
+    with pytest.raises(kubeconfig.KubeconfigError, match=f"the user has no {missing} to its other half"):
+        kubeconfig.load(path)
+
+
+@pytest.mark.parametrize(
     ("damage", "message"),
     [(b"\xa2\xe6", "not text in UTF-8"), (b"a: [", "not valid YAML"), (b"- a", "must hold a mapping, not a list")],
 )

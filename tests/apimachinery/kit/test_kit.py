@@ -37,6 +37,24 @@ class Example:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What proves who one is: one pair of an own name, one of none; a key alone that is of no pair."""
+
+    cert_file: str = ""
+    key_file: str = ""
+    cert_data: str = ""
+    key_data: str = ""
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None
+    signing_key_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Showing:
+    shown: Shown = Shown()
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "settings.yaml"
     path.write_text(text)
@@ -65,6 +83,30 @@ def test_settings_are_typed_values(tmp_path: Path) -> None:
 def test_bad_settings_name_the_field_and_the_fix(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(settings.SettingsError, match=message):
         settings.load(Example, write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{cert_file: a}", "shown.cert_file is given without shown.key_file; give both or neither"),
+        ("{cert_file: a, key_file: ''}", "shown.cert_file is given without shown.key_file"),
+        ("{key_data: a}", "shown.key_file is given without shown.cert_file"),
+        ("{tls_cert_file: a}", "shown.tls_cert_file is given without shown.tls_key_file"),
+        ("{tls_cert_file: null, tls_key_file: a}", "shown.tls_key_file is given without shown.tls_cert_file"),
+    ],
+)
+def test_half_a_certificate_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(settings.SettingsError, match=message):
+        settings.load(Showing, write(tmp_path, f"shown: {text}"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"tls_cert_file": "c", "tls_key_file": "k"}, {"signing_key_file": "k"}, {"cert_file": "c", "key_data": "k"}],
+)
+def test_whole_pairs_and_keys_alone_are_taken(given: dict[str, str]) -> None:
+    shown = settings.of(Showing, {"shown": given}).shown
+    assert all(str(getattr(shown, name)) == value for name, value in given.items())
 
 
 def test_settings_that_are_no_text_say_so(tmp_path: Path) -> None:
