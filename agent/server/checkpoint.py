@@ -14,6 +14,7 @@ from agent.server.containers import Refused, find_pod
 from agent.view import RuntimeView
 from apimachinery import objects
 from apimachinery.kit.http import web
+from apimachinery.numerals import INT64, whole
 
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 
@@ -28,12 +29,15 @@ async def serve(
     found = view.find_container(pod["metadata"]["uid"], container)
     if found is None:
         raise _failed(namespace, name, container, f"container {container} not found")
+    timeout = _timeout(request)
+    if timeout < 0:
+        raise _failed(namespace, name, container, "CheckpointContainer requires the timeout value to be > 0")
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     location = directory / f"checkpoint-{name}_{namespace}-{container}-{moment}.tar"
     # Before the runtime is asked to write what a container had in its memory.
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        await view.checkpoint(found.id, location, _timeout(request))
+        await view.checkpoint(found.id, location, timeout)
     except CriError as error:
         raise _failed(namespace, name, container, str(error)) from error
     return web.Response(body=objects.dumps({"items": [str(location)]}), content_type="application/json")
@@ -46,7 +50,7 @@ def _failed(namespace: str, pod: str, container: str, why: str) -> Refused:
 def _timeout(request: web.BaseRequest) -> int:
     """Seconds, of several the last; 0 leaves it to the runtime's client."""
     given = request.query.getall("timeout", [])
-    try:
-        return int(given[-1]) if given else 0
-    except ValueError:
-        raise Refused(404, "cannot parse value of timeout parameter") from None
+    number = whole(given[-1]) if given else 0
+    if number is None or not -INT64 <= number < INT64:
+        raise Refused(404, "cannot parse value of timeout parameter")
+    return number

@@ -292,7 +292,15 @@ def test_a_checkpoint_is_a_file_of_the_node_or_the_runtimes_refusal(tmp_path: Pa
             for path, status, text in (
                 ("/checkpoint/ns/other/c", 404, "pod does not exist"),
                 ("/checkpoint/ns/p/none", 404, "container none does not exist"),
-                ("/checkpoint/ns/p/c?timeout=x", 404, "cannot parse value of timeout parameter"),
+                *(
+                    (f"/checkpoint/ns/p/c?timeout={odd}", 404, "cannot parse value of timeout parameter")
+                    for odd in ("x", "", "1_0", 2**63)
+                ),
+                (
+                    "/checkpoint/ns/p/c?timeout=-1",
+                    500,
+                    "checkpointing of ns/p/c failed (CheckpointContainer requires the timeout value to be > 0)",
+                ),
                 ("/checkpoint/ns/p/late", 500, "checkpointing of ns/p/late failed (container late not found)"),
                 ("/checkpoint/ns/p/c?timeout=3", 500, f"checkpointing of ns/p/c failed ({why})"),
             ):
