@@ -74,7 +74,7 @@ class StorageLimits:
     async def look(self) -> None:
         """Evict who is beyond a limit now. Raises CriError, OSError."""
         running = (worker for worker in self._pods.all() if worker.life.stage is Stage.SYNC)
-        limited = [worker for worker in running if _can_be_beyond(worker.pod)]
+        limited = [worker for worker in running if is_limited(worker.pod)]
         now = time.monotonic()
         self._due = {worker.uid: self._due.get(worker.uid, now) for worker in limited}
         limited = [worker for worker in limited if self._due[worker.uid] <= now]
@@ -97,16 +97,6 @@ class StorageLimits:
                 log.error("critical pod %s is not evicted: %s", podspec.full_name(pod), why)
                 continue
             worker.evict(Verdict(_REASON, why, grace=_GRACE_SECONDS))
-
-
-def _can_be_beyond(pod: Obj) -> bool:
-    try:
-        # Every limit is read, so that none is stumbled upon later.
-        return is_limited(pod) and not excess(pod, Written({}, {}))
-    except quantity.QuantityError as error:
-        # A manifest of the node's that nobody has validated.
-        log.warning("pod %s: its limits are no quantities: %s", podspec.full_name(pod), error)
-        return False
 
 
 def is_limited(pod: Obj) -> bool:

@@ -6,10 +6,12 @@ Source: https://kubernetes.io/docs/tasks/configure-pod-container/static-pod/ .
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 from agent.cri.names import CONFIG_HASH, CONFIG_SEEN, CONFIG_SOURCE
 from agent.sources.defaults import default_pod
-from apimachinery import manifests, objects
+from apimachinery import manifests, objects, quantity
 from apimachinery.objects import Obj
 
 
@@ -23,7 +25,11 @@ def pods_of(text: str, path: str, node_name: str, seen: str) -> list[Obj]:
         documents = manifests.load_all(text)
     except manifests.ManifestError as error:
         raise StaticPodError(f"{path}: {error}") from error
-    return [static_pod(document, path, node_name, seen) for document in documents]
+    try:
+        return [static_pod(document, path, node_name, seen) for document in documents]
+    except (AttributeError, KeyError, TypeError) as error:
+        # Nobody has looked at its types, and what stumbles over one here would end the agent.
+        raise StaticPodError(f"{path}: a field is not of its type ({error!r})") from error
 
 
 def static_pod(manifest: Obj, path: str, node_name: str, seen: str) -> Obj:
@@ -35,6 +41,11 @@ def static_pod(manifest: Obj, path: str, node_name: str, seen: str) -> Obj:
     if not meta.get("name") or not isinstance(spec, dict) or not spec.get("containers"):
         raise StaticPodError(f"{path}: a Pod needs a name and at least one container")
     _refuse_references(pod, path)
+    for where, amount in _quantities(spec):
+        try:
+            quantity.parse(amount)
+        except quantity.QuantityError as error:
+            raise StaticPodError(f"{path}: {where}: {amount!r}: {error}") from error
     for field in ("labels", "annotations"):
         odd = [key for key, value in (meta.get(field) or {}).items() if not isinstance(value, str)]
         if odd:
@@ -96,3 +107,30 @@ def _refuse_references(pod: Obj, path: str) -> None:
             sources += container.get("envFrom") or []
             if any(key.startswith(("configMap", "secret")) for source in sources for key in source):
                 raise StaticPodError(f"{path}: a static pod may not take variables from API objects")
+
+
+def _quantities(spec: Obj) -> Iterator[tuple[str, Any]]:
+    """(of what, value) of everything in it that has to be a quantity."""
+    holders = [("the pod", spec)]
+    holders += [(f"container {c.get('name')}", c) for g in ("initContainers", "containers") for c in spec.get(g) or []]
+    for whose, holder in holders:
+        resources = holder.get("resources") or {}
+        for field in ("limits", "requests"):
+            for name, amount in (resources.get(field) or {}).items():
+                yield f"{field}[{name}] of {whose}", amount
+        refs = [(variable.get("valueFrom") or {}) for variable in holder.get("env") or []]
+        yield from _divisors(whose, refs)
+    for name, amount in (spec.get("overhead") or {}).items():
+        yield f"overhead[{name}]", amount
+    for volume in spec.get("volumes") or []:
+        whose = f"volume {volume.get('name')}"
+        if (limit := (volume.get("emptyDir") or {}).get("sizeLimit")) is not None:
+            yield f"sizeLimit of {whose}", limit
+        for source in [volume, *((volume.get("projected") or {}).get("sources") or [])]:
+            yield from _divisors(whose, (source.get("downwardAPI") or {}).get("items") or [])
+
+
+def _divisors(whose: str, refs: list[Obj]) -> Iterator[tuple[str, Any]]:
+    for ref in refs:
+        if (divisor := (ref.get("resourceFieldRef") or {}).get("divisor")) is not None:
+            yield f"divisor of {whose}", divisor

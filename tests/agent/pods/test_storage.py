@@ -109,12 +109,8 @@ def test_who_takes_long_to_look_at_is_looked_at_rarely(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(storage, "_measure", measure)
     monkeypatch.setattr(storage, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    broken = pod("broken", volumes=[volume("v", sizeLimit="much")])
     pods = [pod(name, containers=[limited("c", "1Mi")]) for name in ("slow", "quick")]
-    workers = [
-        SimpleNamespace(uid=str(i), pod=p, life=SimpleNamespace(stage=Stage.SYNC))
-        for i, p in enumerate([*pods, broken])
-    ]
+    workers = [SimpleNamespace(uid=str(i), pod=p, life=SimpleNamespace(stage=Stage.SYNC)) for i, p in enumerate(pods)]
 
     class View:
         async def usage(self) -> list[Any]:

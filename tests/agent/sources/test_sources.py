@@ -81,6 +81,22 @@ def test_identity_follows_content_file_and_node_but_not_time() -> None:
     assert len(uid()) == 32
 
 
+def _pod(spec: str) -> str:
+    return f"{{kind: Pod, apiVersion: v1, metadata: {{name: x}}, spec: {{{spec}}}}}"
+
+
+ODD_AMOUNTS = (
+    "initContainers: [{name: i, resources: {limits: {ephemeral-storage: much}}}]",
+    "initContainers: [{name: i, resources: {requests: {cpu: [1]}}}]",
+    "initContainers: [{name: i, env: [{valueFrom: {resourceFieldRef: {divisor: x}}}]}]",
+    "resources: {limits: {memory: true}}",
+    "overhead: {cpu: 1h}",
+    "volumes: [{name: v, emptyDir: {sizeLimit: much}}]",
+    "volumes: [{name: v, downwardAPI: {items: [{resourceFieldRef: {divisor: x}}]}}]",
+    "volumes: [{name: v, projected: {sources: [{downwardAPI: {items: [{resourceFieldRef: {divisor: x}}]}}]}}]",
+)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -91,6 +107,10 @@ def test_identity_follows_content_file_and_node_but_not_time() -> None:
         "{kind: Pod, apiVersion: v1, metadata: {name: x, labels: {a: y, b: on}}, spec: {containers: [{name: c}]}}",
         "{kind: Pod, apiVersion: v1, metadata: {name: x}, spec: {serviceAccountName: s, containers: [{name: c}]}}",
         "{kind: Pod, apiVersion: v1, metadata: {name: x}, spec: {containers: [{name: c}], volumes: [{secret: {}}]}}",
+        _pod("containers: [c]"),
+        _pod("containers: [{name: c, env: x}]"),
+        "{kind: Pod, apiVersion: v1, metadata: null, spec: {containers: [{name: c}]}}",
+        *(_pod("containers: [{name: c}], " + odd) for odd in ODD_AMOUNTS),
     ],
 )
 def test_a_manifest_that_cannot_run_is_refused(text: str) -> None:
