@@ -288,7 +288,8 @@ def test_a_damaged_state_is_told(tmp_path, claim):
 
 
 def test_slices_go_with_their_driver_and_at_the_start(tmp_path, monkeypatch):
-    monkeypatch.setattr(drivers_module, "_GONE_SECONDS", 0.2)
+    def are_to_go() -> bool:
+        return any(task.get_name() == f"slices of {DRIVER}" for task in asyncio.all_tasks())
 
     async def main() -> None:
         world = World(tmp_path)
@@ -297,11 +298,11 @@ def test_slices_go_with_their_driver_and_at_the_start(tmp_path, monkeypatch):
             assert world.api.wiped == ["spec.nodeName=node1"]
             # One that is back in time keeps its slices.
             await world.driver.fail()
-            await until(lambda: not world.drivers.get(DRIVER).connected)
+            await until(are_to_go)
             await world.driver.serve()
-            await until(lambda: world.drivers.get(DRIVER).connected)
-            await asyncio.sleep(0.4)
+            await until(lambda: world.drivers.get(DRIVER).connected and not are_to_go())
             assert len(world.api.wiped) == 1
+            monkeypatch.setattr(drivers_module, "_GONE_SECONDS", 0.2)
             await world.driver.stop()
             await until(lambda: world.api.wiped[1:] == [f"spec.nodeName=node1,spec.driver={DRIVER}"])
             with pytest.raises(DeviceError):

@@ -172,9 +172,12 @@ async def test_of_two_registrations_at_once_one_is_followed(world):
     await other.register()
     await until(lambda: world.plugins.amounts() == {GPU: (2, 2)})
     # The end of one that has been replaced says nothing.
+    told = []
+    world.plugins.changed = lambda: told.append(world.plugins.amounts()[GPU])
     await first.stop()
-    await asyncio.sleep(0.05)
-    assert world.plugins.amounts() == {GPU: (2, 2)}
+    other.say(g0=True, g1=True, g2=True)
+    await until(lambda: told)
+    assert told == [(3, 3)]
     await other.stop()
 
 
