@@ -16,11 +16,11 @@ Reading order:
 5. `containers`   one sandbox, one container, one image at a time; `cri` is the one door to the runtime
 6. `host`         cgroups, directories and names of pods
 7. `status`, `probes`   what is reported, and what decides readiness
-8. `volumes`, `env`     what a container gets to see, out of `objects` of the API
+8. `volumes`, `env`, `devices`     what a container gets to see, out of `objects` of the API
 9. `node`, `server`, `logs`   the node object, port 10250, log files
 10. `leftovers`   what a runtime that was killed has forgotten
 
 In the package itself lies what all of them read: `podspec`, `restarts`, `downward` and `expansion` (what a
-pod's specification says), `failures` (why something cannot be had now), `reporter` (events), `view` (what is shown
-of the runtime), `settings`.
+pod's specification says), `failures` (why something cannot be had now), `reporter` (events), `metrics` (the agent's
+own numbers), `view` (what is shown of the runtime), `settings`.
 """

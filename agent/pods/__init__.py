@@ -5,7 +5,8 @@ pod's status as it is reported, adoption after a restart of the agent and cleani
 
 Never: reads the API server, writes a status by itself, or keeps on disk what the runtime's labels tell.
 
-Reading order: `extract`, `actions` and `plan` (what to do), `attempts` (what must wait), `applier` (doing
-it), `lifecycle`, `life`, `sync` and `end` (the stages), `worker` and `pods` (when), `report` and
-`view` (what others may see).
+Reading order: `extract`, `actions`, `plan` and `plan_init` (what to do), `attempts` on `backoff` (what must wait),
+`applier` (doing it), `resize` and `resizing` (other resources while it runs), `shared`, `lifecycle`, `life`, `sync` and
+`end` (the stages), `worker` and `pods` (when), `sweep` (what nobody wants), `storage` (who is evicted for what they
+wrote), `report` and `view` (what others may see).
 """

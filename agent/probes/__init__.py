@@ -4,5 +4,5 @@ Owns: running the checks (exec through the runtime; HTTP, TCP and gRPC from the 
 thresholds, and the verdict per container. Never kills or writes a status: a changed verdict wakes the pod's worker.
 
 Reading order: `counter` (pure thresholds), `checks` (one attempt), `prober` (one
-container's probes), `probers` (all of them), `verdicts` (what they say).
+container's probes), `probers` (all of them), `verdicts` (what they say), `metrics` (what /metrics/probes shows).
 """

@@ -5,5 +5,6 @@
 Owns the listener, its access rule, and the translation between clients' streaming protocols and the runtime's. Must
 never decide about a pod: it only reads agent.view.RuntimeView. Reading order: spdy and channels (the two framings,
 pure), dial (connections to the runtime), remotecommand (exec, attach), portforward, tunnel (bytes passed on as they
-are), logs, stats, access and authorize (who may come in), serve (routes and listener).
+are), logs, files, checkpoint, configz, stats, cadvisor with families, access and authorize (who may come in), tls,
+serve (routes and listener).
 """

@@ -9,5 +9,6 @@ streams) in what edge supplies.
 
 Reading order: app (what is built from what), request, encoding, admission_request
 and supplied (the types), http/, router, pipeline, reading,
-writing, registry/, cache/, resources/ with strategies/, defaults/ and rules/, admission/.
+writing, registry/, cache/, resources/ with strategies/, defaults/ and rules/, admission/; custom/ and structural/
+(custom resources), aggregation/ (what other servers serve).
 """

@@ -7,5 +7,5 @@ encoding, never per client.
     store batch -> Cache.deliver -> Collection.apply -> Entry (bytes) -> Event -> frame bytes -> every
     Watcher's queue
 
-Reading order: entry, fields, select, events, watcher, collection, cache.
+Reading order: entry, selectable, select, events, watcher, collection, cache.
 """

@@ -5,5 +5,5 @@ versions, and the end of a definition's objects. What a schema says of an object
 written, read and watched is nothing special: the registry asks a row for its `Custom` where versions differ.
 
 Reading order: naming and approval (pure), columns, version (one version), rows (a definition as rows),
-conversion (between versions), definitions (following them), statuses and removal (the loops).
+webhook and conversion (between versions), definitions (following them), statuses and removal (the loops).
 """

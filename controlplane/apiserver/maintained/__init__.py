@@ -4,6 +4,6 @@ Owns what upstream's kube-apiserver publishes by itself. Each module says what s
 stored and the time in, what should be stored out); `keeping` alone writes. Never touches what people own.
 
 Reading order: `keeping` (the loop), `cluster` (namespaces, classes, the kubernetes Service and its endpoints),
-`authentication` (what others need to authenticate as this server does), `aggregation` (APIServices),
-`custom_groups` (those of custom resources), `flowcontrol`.
+`servers` (whose endpoints those are), `authentication` (what others need to authenticate as this server does),
+`aggregation` (APIServices), `custom_groups` (those of custom resources), `flowcontrol`, `addresses`, `token_use`.
 """
