@@ -9,10 +9,9 @@ from functools import partial
 from controlplane.apiserver import deadlines
 from controlplane.apiserver.aggregation.dialling import Dialler, Unreached, Untrusting
 from controlplane.apiserver.aggregation.remotes import Remote, Remotes
-from controlplane.apiserver.authn.authenticator import without_token
-from controlplane.apiserver.authn.front_proxy import headers_of, is_about
+from controlplane.apiserver.authn.front_proxy import headers_of
 from controlplane.apiserver.request import HIJACKED, Handler, Reply, Request, Response
-from controlplane.apiserver.streams import proxy, tunnel, wire
+from controlplane.apiserver.streams import forwarding, proxy, tunnel
 from controlplane.apiserver.streams.backend import Address
 from controlplane.apiserver.streams.rewriting import Through
 from controlplane.apiserver.streams.services import Unresolved
@@ -22,8 +21,8 @@ log = logging.getLogger(__name__)
 # What /apis/GROUP/VERSION says is wanted by whoever asks for anything: one slow server holds up nobody for longer.
 _DISCOVERY_SECONDS = 5.0
 _UNAVAILABLE = "service unavailable"
-# For this server alone. Whoever is to be impersonated is the user that is passed on.
-_PRIVATE = frozenset({"authorization", "host", "audit-id", "x-forwarded-for", "x-forwarded-uri"})
+# Said anew here.
+_PRIVATE = frozenset({"audit-id", "x-forwarded-host", "x-forwarded-proto"})
 
 
 class Passing:
@@ -59,7 +58,7 @@ class Passing:
     async def _answered(self, address: Address, request: Request) -> Reply:
         upgrade = request.is_upgrade
         target = f"{request.path}?{request.raw_query}" if request.raw_query else request.path
-        headers = list(_forwarded(request, upgrade))
+        headers = list(_headers(request, upgrade))
         given = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
         body = request.stream() if given else None
         way = Through("", proxy.hosts(address), request.headers.get("Host", ""))
@@ -76,25 +75,14 @@ class Passing:
         return await proxy.answer_of(request, answer, way)
 
 
-def _forwarded(request: Request, upgrade: bool) -> Iterator[tuple[str, str]]:
-    """The client's headers without its credentials and those about its own connection, and who it is."""
-    for name, value in request.headers.items():
-        low = name.lower()
-        if low in _PRIVATE or low.startswith("impersonate-") or is_about(name):
-            continue
-        if low == "sec-websocket-protocol":
-            value = without_token(value)
-        if low not in wire.HOP_BY_HOP or (upgrade and low in ("connection", "upgrade")):
-            yield name, value
+def _headers(request: Request, upgrade: bool) -> Iterator[tuple[str, str]]:
+    """The client's, and who it is."""
+    yield from forwarding.passed_on(request, upgrade, _PRIVATE)
     yield from headers_of(request.user)
     yield "Audit-ID", request.audit_id
-    yield "X-Forwarded-Uri", request.path
+    yield "X-Forwarded-Proto", "https"
     if host := request.headers.get("Host"):
         yield "X-Forwarded-Host", host
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    before = request.headers.get("X-Forwarded-For")
-    if said := ", ".join([*([before] if before else ()), *([str(peer[0])] if peer else ())]):
-        yield "X-Forwarded-For", said
 
 
 def _told(status: int, text: str) -> Response:

@@ -11,6 +11,7 @@ The agent speaks the streaming protocols; the server only joins the two connecti
 kubelet that wants SPDY where the client speaks WebSocket) takes the place of `tunnel.join` alone.
 
 Reading order: `options` (query to agent path, pure), `wire` (HTTP/1.1 heads and bodies), `backend` (dialling),
-`tunnel` (joining two connections), `pods` (the handlers), `targets` (what a proxied name means, pure), `proxy`,
-`services` (the way to servers that are known by a Service: webhooks, and those behind APIServices).
+`tunnel` (joining two connections), `pods` (the handlers), `targets` (what a proxied name means, pure),
+`forwarding` (headers that go on, pure), `proxy`, `services` (the way to servers that are known by a
+Service: webhooks, and those behind APIServices).
 """

@@ -18,17 +18,16 @@ from multidict import CIMultiDict
 from apimachinery import errors
 from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
 from apimachinery.numerals import whole
-from controlplane.apiserver.authn.front_proxy import is_about
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
-from controlplane.apiserver.streams import backend, targets, tunnel, wire
+from controlplane.apiserver.streams import backend, forwarding, targets, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
 from controlplane.apiserver.streams.rewriting import Through
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
 
-# Never passed on: the client's credentials are for this server alone.
-PRIVATE = frozenset({"authorization", "cookie", "host"})
+# What the client was given by this server, or by another host behind it.
+_PRIVATE = frozenset({"cookie"})
 # Longer pages keep the links that they have.
 PAGE_LIMIT = 4 * 1024 * 1024
 _LOOKUP_SECONDS = 10.0
@@ -111,7 +110,7 @@ class Proxies:
             return Response(301, b"", "text/plain; charset=utf-8", {"Location": f"{request.path}/{query}"})
         path = request.tail or "/"
         target = f"{path}?{request.raw_query}" if request.raw_query else path
-        headers = [*_forwarded(request, upgrade), ("X-Forwarded-Uri", request.path)]
+        headers = list(_headers(request, upgrade))
         body = None if upgrade or request.method in ("GET", "HEAD") else request.stream()
         try:
             answer = await backend.call(address, request.method, target, headers, body)
@@ -157,7 +156,7 @@ class Answered(Protocol):
 async def answer_of(request: Request, answer: Answered, way: Through) -> Response:
     """What the client is sent of an answer: its links, if it has any, lead through the proxy."""
     # What is said several times stays so: cookies are no list (RFC 9110, section 5.3).
-    said = [one for one in answer.head.headers if one[0] not in wire.HOP_BY_HOP and one[0] not in _DROPPED]
+    said = [one for one in wire.end_to_end(answer.head.headers) if one[0] not in _DROPPED]
     kept = CIMultiDict(said)
     media = answer.head.get("content-type") or "application/octet-stream"
     status = answer.head.status
@@ -212,18 +211,9 @@ _DROPPED = frozenset(
 )
 
 
-def _forwarded(request: Request, upgrade: bool) -> Iterable[tuple[str, str]]:
-    """The client's headers without its credentials and without those about its own connection."""
-    for name, value in request.headers.items():
-        low = name.lower()
-        if low in PRIVATE or low.startswith("impersonate-") or is_about(name):
-            continue
-        if low not in wire.HOP_BY_HOP or (upgrade and low in ("connection", "upgrade")):
-            yield name, value
+def _headers(request: Request, upgrade: bool) -> Iterable[tuple[str, str]]:
+    yield from forwarding.passed_on(request, upgrade, _PRIVATE)
     if not upgrade:
         yield "Connection", "close"
         if request.method not in ("GET", "HEAD") and "Content-Length" not in request.headers:
             yield "Transfer-Encoding", "chunked"
-    peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-    if peer:
-        yield "X-Forwarded-For", str(peer[0])

@@ -14,7 +14,7 @@ from controlplane.apiserver.request import CutShort
 HEAD_LIMIT = 64 * 1024
 PIECE = 64 * 1024
 # Headers about one connection; they end at every relay (RFC 9110, section 7.6.1).
-HOP_BY_HOP = frozenset(
+_HOP_BY_HOP = frozenset(
     {
         "connection",
         "keep-alive",
@@ -47,6 +47,17 @@ class Head:
     @property
     def is_chunked(self) -> bool:
         return "chunked" in self.get("transfer-encoding").lower()
+
+
+def end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A message's headers without those about its connection: those known as such, and those that its Connection header
+    names.
+    """
+    said = list(headers)
+    named = {word.strip().lower() for name, value in said if name.lower() == "connection" for word in value.split(",")}
+    # How a body is framed is no matter of what is named.
+    ended = _HOP_BY_HOP | (named - {"content-length"})
+    return [(name, value) for name, value in said if name.lower() not in ended]
 
 
 def request_head(method: str, path: str, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -68,6 +68,8 @@ async def _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path):
             ("Warning", '299 - "two"'),
             ("X-Own", "1"),
             ("Cache-Control", "max-age=3"),
+            ("Connection", "X-Hop"),
+            ("X-Hop", "1"),
         ]
         return web.Response(status=202, body=b'{"kind":"Flunder"}', content_type="application/json", headers=headers)
 
@@ -78,11 +80,17 @@ async def _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path):
         "X-Remote-Group": "system:masters",
         "X-Remote-Extra-Reason": "none",
         "Authorization": "Basic eDp5",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Host": "made.up",
+        "X-Forwarded-Proto": "http",
+        "Connection": "keep-alive, X-Hop,Content-Length",
+        "X-Hop": "1",
     }
     path = f"{FLUNDERS}/a%2Fb/status?x=1&x=%2F"
     async with asked(client, tmp_path, path, "PATCH", data=b"{}", headers=given) as response:
         assert (response.status, await response.read()) == (202, b'{"kind":"Flunder"}')
         assert response.headers["X-Own"] == "1"
+        assert "X-Hop" not in response.headers
         assert response.headers.getall("Cache-Control") == ["max-age=3"]
         assert response.headers.getall("Warning") == ['299 - "one"', '299 - "two"']
     assert seen == {"method": "PATCH", "target": path, "body": b"{}"}
@@ -95,7 +103,9 @@ async def _a_request_is_passed_on_with_its_users_name(client, behind, tmp_path):
         "x-remote-extra-authentication.kubernetes.io%2fcredential-id"
     ]
     assert headers["content-type"] == ["application/merge-patch+json"]
-    assert headers["x-forwarded-for"] == ["127.0.0.1"]
+    assert "x-hop" not in headers
+    assert headers["x-forwarded-for"] == ["192.0.2.1, 127.0.0.1"]
+    assert headers["x-forwarded-proto"] == ["https"]
     assert headers["x-forwarded-host"] == [client.server.removeprefix("https://")]
 
 

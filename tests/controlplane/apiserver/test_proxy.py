@@ -89,9 +89,12 @@ async def host(request: web.BaseRequest) -> web.StreamResponse:
     if request.headers.get("Upgrade") == "websocket":
         socket = web.WebSocketResponse()
         await socket.prepare(request)
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
         async for message in socket:
-            await socket.send_str(f"echo {message.data}")
+            await socket.send_str(f"echo {message.data} {offered}".strip())
         return socket
+    if request.path == "/headers":
+        return web.json_response(sorted([name.lower(), value] for name, value in request.headers.items()))
     if request.path == "/away":
         raise web.HTTPFound("/there")
     headers = {"Access-Control-Allow-Origin": "*", "X-Seen": request.headers.get("X-Forwarded-Uri", "")}
@@ -274,6 +277,40 @@ def test_websockets_pass():
         async with http.ws_connect(f"{PROXY}/socket") as socket:
             await socket.send_str("hello")
             assert await socket.receive_str() == "echo hello"
+
+    through(test)
+
+
+def test_a_websockets_token_stays_here():
+    async def test(http):
+        offered = ("base64url.bearer.authorization.k8s.io.dA", "chat")
+        async with http.ws_connect(f"{PROXY}/socket", protocols=offered) as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "echo hello chat"
+
+    through(test)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_about_the_clients_connection_ends_here(method):
+    """And what is said of the way is said once."""
+
+    async def test(http):
+        given = {
+            "Connection": "keep-alive, x-hop ,Content-Length",
+            "X-Hop": "1",
+            "X-End": "1",
+            "X-Forwarded-For": "192.0.2.1",
+            "X-Forwarded-Uri": "/made/up",
+        }
+        async with http.request(method, f"{PROXY}/headers", headers=given, data=b"x" * (method == "POST")) as answer:
+            seen = [(name, value) for name, value in await answer.json() if name.startswith(("x-", "connection"))]
+        assert seen == [
+            ("connection", "close"),
+            ("x-end", "1"),
+            ("x-forwarded-for", "192.0.2.1, 127.0.0.1"),
+            ("x-forwarded-uri", f"{PROXY}/headers"),
+        ]
 
     through(test)
 
