@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -214,6 +215,23 @@ def test_formats_of_texts(form: str, good: list[str], bad: list[str]) -> None:
 def test_no_text_is_gone_through_again_and_again(form: str, text: str) -> None:
     # It would be for minutes, or for ever.
     assert not textformats.TEXTS[form](text)
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("email", "a" * 10**6),
+        ("email", '"' + "a" * 10**6),
+        ("creditcard", "4 " * 10**6),
+        ("isbn", "1 " * 10**6),
+        ("k8slongname", "a." * 10**6),
+    ],
+)
+def test_no_single_call_of_an_expression_lasts(form: str, text: str) -> None:
+    # One call is not to be interrupted: others wait for it in whichever thread it is made.
+    begun = time.thread_time()
+    assert not textformats.TEXTS[form](text)
+    assert time.thread_time() - begun < 0.08
 
 
 @pytest.mark.parametrize(
