@@ -259,10 +259,11 @@ class _Parts:
         # Not after a last one: it would find next to nothing, in a tenth of a second that the next change waits for.
         gc.freeze()
         memory.give_back()
+        # What an earlier process of this mode left comes first: it still translates, and other modes may be waited for.
+        await self._mode.tidy()
         for name in modes.mode_names():
             if name != self._mode.name:
                 await remove(name, self._settings, _CHANGE_SECONDS)
-        await self._mode.tidy()
         memory.give_back()
 
 

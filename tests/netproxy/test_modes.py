@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from netproxy import modes
+from netproxy import app, modes
 from netproxy.ground import Ground
 from netproxy.iptables.apply import IptablesMode
 from netproxy.model import Family
@@ -125,3 +127,19 @@ def test_flat_tables_stand_in_for_many_lost_chains_and_for_very_many_new_ones(
     asyncio.run(body())
     maps = (["maps open", "maps rebuild"], ["maps cleanup"]) if wanted else ([], [])
     assert [one for one in order if one != "asked"] == [*maps[0], "chains", *maps[1]]
+
+
+def test_what_an_earlier_process_left_goes_before_other_modes_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    async def note(what: str, *_: Any) -> None:
+        order.append(what)
+
+    monkeypatch.setattr(app, "remove", note)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    mode = SimpleNamespace(name="iptables", tidy=lambda: note("tidied"))
+    parts: Any = SimpleNamespace(
+        _proxier=SimpleNamespace(wait_synced=lambda: note("synced")), _mode=mode, _settings=None
+    )
+    asyncio.run(app._Parts._settle(parts))
+    assert order == ["synced", "tidied", *(name for name in modes.mode_names() if name != "iptables")]
