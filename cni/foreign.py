@@ -16,7 +16,7 @@ from apimachinery.kit.nft_events import Transaction
 log = logging.getLogger(__name__)
 
 # NFPROTO_INET, the family of a table for both IP versions; iptables' tables have one each.
-_INET, _IPV4, _IPV6 = 1, 2, 10
+INET, _IPV4, _IPV6 = 1, 2, 10
 _BUILT_IN = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 # Of all plugins' chains in iptables, by contract.
 _PREFIX = "CNI-"
@@ -35,7 +35,7 @@ async def changes(table: str, owner: Callable[[], str]) -> AsyncIterator[None]:
         return
     with contextlib.closing(listener):
         async for transaction in listener.transactions():
-            if transaction is None or ((_INET, table) in transaction.touched_tables and transaction.owner != owner()):
+            if transaction is None or ((INET, table) in transaction.touched_tables and transaction.owner != owner()):
                 yield
 
 

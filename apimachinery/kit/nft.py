@@ -27,6 +27,8 @@ _CLONE_NEWNET = 0x40000000
 _LARGE_TEXT = 1 << 18
 _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 _DORMANT = re.compile(r"^\s*flags .*\bdormant\b", re.MULTILINE)
+_NO_TABLE = (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
+"""what the kernel says of a table that is not there, and without nf_tables, or nfnetlink, of any"""
 _BELOW = 1024
 _SPARE = 8
 _spare_lock = threading.Lock()
@@ -192,7 +194,7 @@ class Nft:
             try:
                 self._add(((elements.remove_table(family, name),),))
             except NftError as refused:
-                if not isinstance(refused.__cause__, OSError) or refused.__cause__.errno != errno.ENOENT:
+                if not isinstance(refused.__cause__, OSError) or refused.__cause__.errno not in _NO_TABLE:
                     raise
 
     def _given(self, size: int) -> None:

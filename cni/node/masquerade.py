@@ -161,4 +161,4 @@ class Masquerade(Table):
         if mine or tunnel_port or steered:
             await self.keep(ruleset(self._bridge, mine, cluster, nodes, tunnel_port, steered, here, sources))
         else:
-            await self.forget()
+            await self.remove()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from apimachinery.kit.nft import Nft
 from cni import foreign
+from cni.foreign import INET
 
 
 class Table:
@@ -14,7 +15,8 @@ class Table:
     def __init__(self, name: str) -> None:
         self.name = name
         self._nft: Nft | None = None
-        self._applied = ""
+        self._applied: str | None = None
+        """None: nobody knows; empty: there is no table."""
         self._doubted = False
 
     @property
@@ -30,18 +32,22 @@ class Table:
 
     async def write(self, text: str) -> None:
         """As `keep`, also where it is there already."""
-        self._applied, self._doubted = "", False
+        self._applied, self._doubted = None, False
         await self.run(text)
         self._applied = text
 
     async def remove(self) -> None:
-        """No table any more. NftError."""
-        await self.keep(gone(self.name))
-
-    async def forget(self) -> None:
-        """As `remove`, but only what was written: a host that never wrote it need not have nftables. NftError."""
-        if self._applied:
-            await self.remove()
+        """No table any more, nor one that an earlier process left; a host without libnftables has none. NftError."""
+        if self._applied == "" and not self._doubted:
+            return
+        self._applied, self._doubted = None, False
+        nft = self._nft or Nft()
+        try:
+            await nft.remove([(INET, self.name)])
+        finally:
+            if nft is not self._nft:
+                nft.close()
+        self._applied = ""
 
     async def run(self, text: str) -> None:
         """A transaction of its own beside what is kept. NftError."""

@@ -4,6 +4,7 @@ tests/vm."""
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import re
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from apimachinery.kit import command, netns
+from apimachinery.kit import command, netns, nft
 from apimachinery.kit.nft import NftError
 from cni.node import flows
 from cni.node.flows import Flows, more, ruleset, table_of
+from cni.node.masquerade import Masquerade
 from tests.cni import kernel
 
 CLUSTER = (ip_network("10.244.0.0/16"), ip_network("fd44::/48"))
@@ -129,6 +131,36 @@ def test_kernels_that_lose_connections_in_it_are_not_asked(
     one = Written()
     assert one.told(WAYS, {}) == one.told(WAYS, {7: "veth7"}) == []
     assert len(caplog.records) == 1 and "older than 6.1" in caplog.text
+
+
+@pytest.mark.kernel
+def test_what_an_earlier_process_left_goes_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise NftError("libnftables cannot be loaded")
+
+    monkeypatch.setattr(nft, "_new_context", missing)
+
+    async def scenario() -> str:
+        one, other = Flows("cni0"), Masquerade("cni0")
+        for table in (one, other):
+            await command.run(["nft", "add", "table", "inet", table.name], timeout=60)
+        for _ in range(2):
+            await one.remove()
+            await other.translate((), CLUSTER, (), 0)
+        assert not one.is_written
+        return (await command.run(["nft", "list", "tables"], timeout=60)).stdout.decode()
+
+    with kernel.namespaces(1, "f") as (node,):
+        assert netns.call(Path(node), lambda: asyncio.run(scenario())) == ""
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT])
+def test_a_kernel_without_tables_has_none_to_remove(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def none(**_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(nft, "Netlink", none)
+    asyncio.run(Flows("cni0").remove())
 
 
 @pytest.mark.kernel
