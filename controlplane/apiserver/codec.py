@@ -27,8 +27,8 @@ _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _NO_GROUP_VERSION = "unexpected GroupVersion string: "
 _OPTIONS_SCHEME = 'in scheme "pkg/apis/meta/internalversion/scheme/register.go:27"'
 _SHOWN_BYTES = 30
-# Upstream's decoder remembers no more.
-_MOST_COMPLAINTS = 100
+# Upstream's decoder remembers no more; and characters of them that a refusal shows.
+_MOST_COMPLAINTS, _SHOWN_COMPLAINTS = 100, 65536
 # Versions that upstream still knows how to read, though it serves them no more.
 _RETIRED = frozenset(
     [
@@ -105,7 +105,7 @@ def read_applied(body: bytes, kind: Kind, context: Context) -> Obj:
         group, _, version = given.rpartition("/")
         raise errors.BadRequest(f"invalid object type: {group}/{version}, Kind={given_kind}")
     if repeated and context.field_validation == "Strict":
-        told = "\n".join(f"  {one}" for one in repeated)
+        told = "\n".join(f"  {one}" for one in _shown(repeated))
         why = f"error converting YAML to JSON: yaml: unmarshal errors:\n{told}"
         raise errors.BadRequest(f"error strict decoding YAML: {why}")
     if context.field_validation == "Warn":
@@ -147,7 +147,7 @@ def check(obj: Obj, kind: Kind, context: Context, odd: tuple[str, ...] = (), jso
         return
     if context.field_validation == "Strict":
         if json is None and odd:
-            told = "\n".join(f"  {one}" for one in odd)
+            told = "\n".join(f"  {one}" for one in _shown(odd))
             complaints = (f"yaml: unmarshal errors:\n{told}", *complaints[len(odd) :])
         raise errors.BadRequest(_cannot(kind.kind, kind.version, kind, _strict(complaints)))
     context.warnings.extend(complaints)
@@ -213,7 +213,20 @@ def _read(obj: Obj, kind: Kind, context: Context, merged: bool = False) -> tuple
 
 
 def _strict(complaints: Sequence[str]) -> str:
-    return "strict decoding error: " + ", ".join(complaints)
+    return "strict decoding error: " + ", ".join(_shown(complaints))
+
+
+def _shown(complaints: Sequence[str]) -> list[str]:
+    """Those that a refusal has room for, of which each can be as long as the body, and how many more there are."""
+    shown: list[str] = []
+    room = _SHOWN_COMPLAINTS
+    for one in complaints:
+        shown.append(errors.shortened(one))
+        room -= len(shown[-1])
+        if room < 0:
+            break
+    more = len(complaints) - len(shown)
+    return [*shown, f"and {more} more"] if more else shown
 
 
 async def read(request: Request, kind: str) -> Obj:

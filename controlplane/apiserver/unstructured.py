@@ -13,7 +13,7 @@ __all__ = ["Malformed", "check_sent", "check_type", "kept", "no_kind"]
 
 def no_kind(body: bytes) -> str:
     """What is said of a body without a kind."""
-    return f"Object 'Kind' is missing in '{body.decode(errors='replace')}'"
+    return f"Object 'Kind' is missing in '{errors.shortened(body.decode(errors='replace'))}'"
 
 
 def check_sent(obj: Obj, kind: Kind) -> None:
