@@ -83,10 +83,11 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         wrong: list[str] = []
         before = copy(admission.obj) if admission.obj is not None else None
         for mutation in policy.spec.get("mutations") or () if admission.obj is not None else ():
-            failure: str | None = None
+            failure: str | None = "cut short"
             begun = time.perf_counter()
             try:
                 await self._changed(one, mutation, asked)
+                failure = None
             except (Failed, OutOfBudget, Unpatched) as error:
                 failure = str(error)
                 wrong.append(failure)

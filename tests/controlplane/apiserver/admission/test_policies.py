@@ -17,6 +17,7 @@ from apimachinery.kit import metrics
 from controlplane.apiserver.admission.policies import measures
 from controlplane.apiserver.admission.policies.dispatch import Invocation
 from controlplane.apiserver.admission.policies.judging import Denial
+from controlplane.apiserver.admission.policies.mutating import MutatingAdmissionPolicy
 from controlplane.apiserver.admission.policies.validating import ValidatingAdmissionPolicy, _Told
 from controlplane.apiserver.admission_request import Admission
 from tests.controlplane.apiserver.admission.backend import backend, hook
@@ -413,6 +414,24 @@ def test_changes_that_cannot_be_made_deny(tmp_path: Path, expression: str, messa
         assert [_mutated(sort) for sort in sorts] == [before[0], before[1], before[2] + 1]
         await client.patch(MUTATING, "m", {"spec": {"failurePolicy": "Ignore"}})
         assert (await client.create(kinds.CONFIG_MAP, config("c"), "n"))["data"] == {"a": "b"}
+
+    play(tmp_path, test)
+
+
+def test_a_change_that_is_cut_short_is_not_counted_as_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def changed(*_given: object) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async def test(client: Client) -> None:
+        await bind_change(client, "Object{data: Object.data{a: 'c'}}")
+        before = [_mutated(sort) for sort in ("no_error", "invalid_error")]
+        monkeypatch.setattr(MutatingAdmissionPolicy, "_changed", changed)
+        with pytest.raises(errors.Unreachable):
+            await client.create(kinds.CONFIG_MAP, config("c"), "n")
+        assert [_mutated(sort) for sort in ("no_error", "invalid_error")] == [before[0], before[1] + 1]
 
     play(tmp_path, test)
 
