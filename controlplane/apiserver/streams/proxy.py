@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Protocol
 from multidict import CIMultiDict
 
 from apimachinery import errors
-from apimachinery.kinds import ENDPOINT_SLICE, POD, SERVICE
+from apimachinery.kinds import POD, SERVICE
 from apimachinery.numerals import whole
 from controlplane.apiserver.request import HIJACKED, Reply, Request, Response
 from controlplane.apiserver.streams import backend, forwarding, targets, tunnel, wire
 from controlplane.apiserver.streams.backend import Address, Agents
 from controlplane.apiserver.streams.rewriting import Through
+from controlplane.apiserver.streams.services import slices_of
 
 if TYPE_CHECKING:
     from controlplane.apiserver.registry import Registry
@@ -76,8 +77,7 @@ class Proxies:
         space = request.namespace
         service = self._registry.find(SERVICE, space, name.name)
         port = targets.endpoint_port(service, name)
-        listed = self._registry.items(ENDPOINT_SLICE, space)
-        slices = [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name.name]
+        slices = slices_of(self._registry, space, name.name)
         if service is None and not slices:
             raise errors.not_found("services", name.name)
         if not any(found.get("endpoints") for found in slices):

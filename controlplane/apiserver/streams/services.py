@@ -64,8 +64,15 @@ class Services:
 
     def slices(self, namespace: str, name: str) -> list[Obj]:
         """The EndpointSlices of a Service."""
-        listed = self._registry.items(ENDPOINT_SLICE, namespace)
-        return [s for s in listed if (s["metadata"].get("labels") or {}).get(targets.SERVICE_LABEL) == name]
+        return slices_of(self._registry, namespace, name)
+
+
+def slices_of(registry: Registry, namespace: str, name: str) -> list[Obj]:
+    """The EndpointSlices of a Service. It is asked of each request that goes to one: of the namespace's others nothing
+    is decoded but once their labels.
+    """
+    listed = registry.collection(ENDPOINT_SLICE).scan(namespace)
+    return [entry.obj for entry in listed if entry.labels.get(targets.SERVICE_LABEL) == name]
 
 
 def port_name(service: Obj, port: int) -> str | None:

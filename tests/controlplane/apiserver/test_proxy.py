@@ -6,23 +6,29 @@ import gzip
 import random
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
 from apimachinery import pki
 from apimachinery.errors import ApiError
-from apimachinery.kinds import NODE, POD, SERVICE
+from apimachinery.kinds import ENDPOINT_SLICE, NODE, POD, SERVICE
 from apimachinery.kit import webserver
+from controlplane.apiserver.cache import entry
+from controlplane.apiserver.cache.collection import Collection
+from controlplane.apiserver.cache.entry import encode
 from controlplane.apiserver.http.listener import Listener
 from controlplane.apiserver.pipeline import status_response
 from controlplane.apiserver.resources import builtin
 from controlplane.apiserver.streams import backend, targets
 from controlplane.apiserver.streams.proxy import Proxies
 from controlplane.apiserver.streams.rewriting import Through
+from controlplane.apiserver.streams.services import slices_of
 from tests.waiting import WHOLE
 
 WAY = Through("/api/v1/namespaces/n/pods/p:80/proxy", ("10.1.2.3:80", "10.1.2.3"), "server:6443")
@@ -148,8 +154,29 @@ class Known:
     def get(self, kind, namespace, name):
         return self.find(kind, namespace, name) or pytest.fail(name)
 
-    def items(self, kind, namespace):
-        return self.slices
+    def collection(self, kind):
+        found = Collection(kind)
+        for number, told in enumerate(self.slices):
+            found.load("n", f"s{number}", number + 1, encode(told))
+        return found
+
+
+def test_slices_of_other_services_are_not_decoded_for_each_request(monkeypatch):
+    collection = Collection(ENDPOINT_SLICE)
+    for number in range(600):
+        labels = {"kubernetes.io/service-name": f"s{number}"}
+        collection.load("n", f"s{number}", number + 1, encode({"metadata": {"name": f"s{number}", "labels": labels}}))
+    registry = cast(Any, SimpleNamespace(collection=lambda kind: collection))
+    decoded: list[bytes] = []
+
+    def loads(text):
+        decoded.append(text)
+        return orjson.loads(text)
+
+    monkeypatch.setattr(entry, "orjson", SimpleNamespace(loads=loads))
+    assert [len(slices_of(registry, "n", name)) for name in ("s0", "nobody", "s1")] == [1, 0, 1]
+    # Each once for its labels; and who was asked for, when that was long ago.
+    assert len(decoded) <= 602
 
 
 @contextlib.asynccontextmanager
