@@ -42,11 +42,28 @@ def same(left: Any, right: Any) -> bool:
 
 def alike(left: Any, right: Any) -> bool:
     """Whether JSON values that Python takes for equal are so to the API: 1 is 1.0, and true is neither."""
+    return not unlike(left, right)
+
+
+def unlike(left: Any, right: Any) -> set[tuple[int, int]]:
+    """Of JSON values that Python takes for equal the parts that are not alike, with all that these lie in: the ids of
+    both sides. In one pass, for who goes down to them."""
+    found: set[tuple[int, int]] = set()
+    if not isinstance(left, dict) or dumps(left) != dumps(right):
+        _differs(left, right, found)
+    return found
+
+
+def _differs(left: Any, right: Any, found: set[tuple[int, int]]) -> bool:
     if isinstance(left, dict):
-        return dumps(left) == dumps(right) or all(alike(left[key], right[key]) for key in left)
-    if isinstance(left, list):
-        return all(map(alike, left, right))
-    return isinstance(left, bool) is isinstance(right, bool)
+        differs = any([_differs(left[key], right[key], found) for key in left])
+    elif isinstance(left, list):
+        differs = any([_differs(*pair, found) for pair in zip(left, right, strict=True)])
+    else:
+        differs = isinstance(left, bool) is not isinstance(right, bool)
+    if differs:
+        found.add((id(left), id(right)))
+    return differs
 
 
 def name(obj: Mapping[str, Any]) -> str:

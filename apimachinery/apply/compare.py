@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery.apply import elements
 from apimachinery.apply.fieldset import HERE, LEAF, Fields, union
 from apimachinery.apply.typed import NotTyped, associative, child, field_set, granular, index, problems
-from apimachinery.objects import alike
+from apimachinery.objects import alike, unlike
 from apimachinery.schema import Node
 
 __all__ = ["Comparison", "compare"]
@@ -42,9 +42,15 @@ Triple = tuple[Fields, Fields, Fields]
 NOTHING: Triple = ({}, {}, {})
 
 
-def _compare(node: Node | None, old: Any, new: Any) -> Triple:
-    # Where there is no type, 1 may become true.
-    if old == new and (isinstance(old, str) or alike(old, new)):
+Odd = set[tuple[int, int]]
+"""Where both sides are equal to Python, what of them is not alike."""
+
+
+def _compare(node: Node | None, old: Any, new: Any, odd: Odd | None = None) -> Triple:
+    if odd is None and old == new:
+        # Where there is no type, 1 may become true. Looked for once: who is deep has as much below each level.
+        odd = set() if isinstance(old, str) else unlike(old, new)
+    if odd is not None and (id(old), id(new)) not in odd:
         return NOTHING
     if old is ABSENT:
         return (_everything(node, new), {}, {})
@@ -52,7 +58,7 @@ def _compare(node: Node | None, old: Any, new: Any) -> Triple:
         return ({}, {}, _everything(node, old))
     if node is not None and _descends(node, old, new):
         maps = node.shape != "list"
-        return _members(node, old, new) if maps else _items(node, old, new)
+        return _members(node, old, new, odd) if maps else _items(node, old, new, odd)
     if granular(node):
         # Where a map may stand and one side has none: its parts went, or came, with it.
         return (_parts(node, new), LEAF, _parts(node, old))
@@ -101,17 +107,17 @@ def _indexed(node: Node, values: list[Any]) -> dict[str, list[Any]]:
     return items
 
 
-def _members(node: Node, old: Any, new: Any) -> Triple:
+def _members(node: Node, old: Any, new: Any, odd: Odd | None) -> Triple:
     left = old if isinstance(old, dict) else {}
     right = new if isinstance(new, dict) else {}
     parts = [
-        (elements.field(name), _compare(child(node, name), left.get(name, ABSENT), right.get(name, ABSENT)))
+        (elements.field(name), _compare(child(node, name), left.get(name, ABSENT), right.get(name, ABSENT), odd))
         for name in {**left, **right}
     ]
     return _gathered(parts)
 
 
-def _items(node: Node, old: Any, new: Any) -> Triple:
+def _items(node: Node, old: Any, new: Any, odd: Odd | None) -> Triple:
     left = _indexed(node, old if isinstance(old, list) else [])
     right = _indexed(node, new if isinstance(new, list) else [])
     parts: list[tuple[str, Triple]] = []
@@ -119,10 +125,11 @@ def _items(node: Node, old: Any, new: Any) -> Triple:
         mine, theirs = left.get(element, []), right.get(element, [])
         if len(mine) > 1 or len(theirs) > 1:
             # Items that the same key names twice cannot be told apart: they change as one.
-            parts.append((element, NOTHING if mine == theirs else _as_one(node, mine, theirs)))
+            are_same = mine == theirs and alike(mine, theirs)
+            parts.append((element, NOTHING if are_same else _as_one(node, mine, theirs)))
             continue
         old_item = mine[0] if mine else ABSENT
-        parts.append((element, _compare(node.element, old_item, theirs[0] if theirs else ABSENT)))
+        parts.append((element, _compare(node.element, old_item, theirs[0] if theirs else ABSENT, odd)))
     return _gathered(parts)
 
 

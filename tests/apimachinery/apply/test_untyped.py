@@ -5,6 +5,7 @@ writes for custom resources that keep unknown fields.
 from __future__ import annotations
 
 import datetime
+import sys
 from typing import Any
 
 import pytest
@@ -60,3 +61,29 @@ def test_a_truth_is_no_number(value: Any, other: Any) -> None:
 def test_a_whole_number_is_one_however_it_is_written() -> None:
     live = written(None, {"a": [1]}, "one")
     assert owned(written(live, {"a": [1.0]}, "two")).keys() == {"one"}
+
+
+def test_what_lies_deep_is_looked_at_once() -> None:
+    """Twice as deep is twice the work: a truth in the place of a number is not looked for again at every level."""
+
+    def steps(depth: int) -> int:
+        def nested(leaf: object) -> object:
+            for _ in range(depth):
+                leaf = {"a": leaf}
+            return leaf
+
+        live, counted = written(None, nested(1), "one"), 0
+
+        def count(_frame: object, event: str, _about: object) -> None:
+            nonlocal counted
+            counted += event.endswith("call")
+
+        sys.setprofile(count)
+        try:
+            found = written(live, nested(True), "two")
+        finally:
+            sys.setprofile(None)
+        assert owned(found)["two"] is not None
+        return counted
+
+    assert steps(160) < 3 * steps(80)
