@@ -6,7 +6,7 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 
-from agent.cri.wire import fields
+from agent.cri.wire import WireError, encode_text, fields
 
 SERVING = 1
 
@@ -18,10 +18,7 @@ class HealthError(Exception):
 async def serving(host: str, port: int, service: str, timeout: float) -> int:
     """ServingStatus of `service` (1 is SERVING). Raises HealthError."""
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    name = service.encode()
-    if len(name) > 127:
-        raise HealthError("service name is too long")
-    request = b"\x0a" + bytes([len(name)]) + name if name else b""
+    request = encode_text(1, service) if service else b""
     options = (("grpc.enable_http_proxy", 0), ("grpc.primary_user_agent", "kube-probe/1.36"))
     async with grpc.aio.insecure_channel(target, options=options) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -29,7 +26,10 @@ async def serving(host: str, port: int, service: str, timeout: float) -> int:
             answer: bytes = await check(request, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             raise HealthError(_explain(error, target, timeout)) from error
-    return next((v for n, v in fields(answer) if n == 1 and isinstance(v, int)), 0)
+    try:
+        return next((v for n, v in fields(answer) if n == 1 and isinstance(v, int)), 0)
+    except WireError as error:
+        raise HealthError(f"error: health rpc failed: {error}") from error
 
 
 def _explain(error: grpc.aio.AioRpcError, target: str, timeout: float) -> str:
