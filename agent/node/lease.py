@@ -23,6 +23,11 @@ _FAST_RETRIES = 5
 _FAST_RETRY_SECONDS = 0.2
 
 
+def lifetime(period: float) -> int:
+    """How many seconds a lease lives that is renewed every `period`."""
+    return int(period * _DURATION_FACTOR)
+
+
 def renewed(lease: Obj | None, node_name: str, node: Obj | None, duration: int, now: str) -> Obj:
     """The lease to write: `lease` with a new time, or a new one owned by `node`."""
     fresh: Obj = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
@@ -83,5 +88,4 @@ class LeaseKeeper:
         return await self._client.update(kinds.LEASE, self._next(self._lease))
 
     def _next(self, lease: Obj | None) -> Obj:
-        duration = int(self._period * _DURATION_FACTOR)
-        return renewed(lease, self._name, self._node, duration, timestamps.format_micro(timestamps.now()))
+        return renewed(lease, self._name, self._node, lifetime(self._period), timestamps.format_micro(timestamps.now()))

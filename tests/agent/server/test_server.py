@@ -266,11 +266,14 @@ def test_the_configuration_is_told_in_upstreams_words(tmp_path: Path) -> None:
         assert told["authentication"]["x509"] == {"clientCAFile": str(tmp_path / "ca.crt")}
         assert (told["port"], told["maxPods"], told["healthzPort"]) == (0, 110, 0)
         assert (told["runtimeRequestTimeout"], told["nodeStatusReportFrequency"]) == ("2m0s", "5m0s")
+        assert (told["containerLogMaxSize"], told["nodeLeaseDurationSeconds"]) == ("10Mi", 40)
         assert "staticPodPath" not in told and "registerWithTaints" not in told
 
     run(tmp_path, scenario)
     asked = AgentSettings("n", register_taints=("a=b:NoSchedule", "c:NoExecute"), seccomp_default=True)
+    asked = replace(asked, container_log_max_bytes=1500, lease_seconds=0.4)
     told = configz.configuration(asked)["kubeletconfig"]
+    assert (told["containerLogMaxSize"], told["nodeLeaseDurationSeconds"]) == ("1500", 1)
     assert told["registerWithTaints"] == [
         {"key": "a", "value": "b", "effect": "NoSchedule"},
         {"key": "c", "effect": "NoExecute"},
