@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +14,7 @@ from aiohttp import web
 from apimachinery import pki
 from apimachinery.client import Client
 from apimachinery.kinds import API_SERVICE, SERVICE
+from tests.controlplane.apiserver import https
 
 GROUP, VERSION = "flunders.test", "v1"
 NAME = f"{VERSION}.{GROUP}"
@@ -105,22 +105,9 @@ class Server:
 
 @asynccontextmanager
 async def aggregated(folder: Path) -> AsyncIterator[Server]:
-    authority = pki.new_ca("flunders-ca")
-    pair = pki.issue(authority, "flunders", dns=("flunders.default.svc",), server=True)
-    (folder / "flunders.crt").write_bytes(pair.cert_pem)
-    (folder / "flunders.key").write_bytes(pair.key_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "flunders.crt", folder / "flunders.key")
+    context, ca = https.certified(folder, "flunders", ("flunders.default.svc",))
     context.load_verify_locations(cadata=fronts()["front-ca.crt"].decode())
     context.verify_mode = ssl.CERT_OPTIONAL
-    made = Server(0, base64.b64encode(authority.cert_pem).decode())
-    runner = web.ServerRunner(web.Server(made.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    assert site._server is not None
-    made.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    try:
+    made = Server(0, ca)
+    async with https.served(made.handle, context) as made.port:
         yield made
-    finally:
-        await runner.cleanup()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from apimachinery import pki
+from tests.controlplane.apiserver import https
 
 Answer = Callable[[dict[str, Any]], Any]
 
@@ -48,23 +47,10 @@ class Backend:
 
 @asynccontextmanager
 async def backend(folder: Path, dns: tuple[str, ...] = ("hook.default.svc",)) -> AsyncIterator[Backend]:
-    authority = pki.new_ca("webhooks")
-    pair = pki.issue(authority, "hook", dns=dns, ips=("127.0.0.1",), server=True)
-    (folder / "hook.crt").write_bytes(pair.cert_pem)
-    (folder / "hook.key").write_bytes(pair.key_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "hook.crt", folder / "hook.key")
-    made = Backend(0, base64.b64encode(authority.cert_pem).decode())
-    runner = web.ServerRunner(web.Server(made.handle), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
-    await site.start()
-    assert site._server is not None
-    made.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    try:
+    context, ca = https.certified(folder, "hook", dns, ("127.0.0.1",))
+    made = Backend(0, ca)
+    async with https.served(made.handle, context) as made.port:
         yield made
-    finally:
-        await runner.cleanup()
 
 
 def patch(*operations: dict[str, Any]) -> dict[str, Any]:
