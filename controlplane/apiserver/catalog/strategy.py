@@ -130,7 +130,8 @@ class Strategy:
     grace: seconds an object is to live on after DELETE (asked: gracePeriodSeconds or None); None is at once.
     reserve: take what the object needs from cluster-wide pools, filling it in.
     trial: the strategy that prepares dry runs, where that is another.
-    weight: how many bytes of others a byte of it is worth in work, where its expressions are compiled.
+    weight: how many bytes of others a byte of it is worth in work, where its expressions are compiled or
+        a schema has much to set or to try.
     """
 
     default: Callable[[Obj], None] = defaults.apply

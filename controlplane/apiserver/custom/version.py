@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -14,7 +15,10 @@ from controlplane.apiserver.catalog.custom import ScalePaths
 from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, Warn
 from controlplane.apiserver.custom.conversion import Converter, relabelled
 from controlplane.apiserver.offloop import off_loop, on_loop
+from controlplane.apiserver.registry.size import LIMIT
 from controlplane.apiserver.structural.custom import CustomSchema, Malformed
+
+log = logging.getLogger(__name__)
 
 _STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 _ENDING = "create not allowed while custom resource definition is terminating"
@@ -77,7 +81,8 @@ class Version:
         for portion in _portions(stale):
             objects: list[Obj] = []
             for entry in portion:
-                objects.append(await off_loop(len(entry.wire), self._as_stored, entry))
+                schema = self._schemas.get(entry.api_version, self.schema)
+                objects.append(await off_loop(len(entry.wire) * schema.weight, self._as_stored, entry))
                 await turns.pause()
             await self._convert(objects)
             for entry, obj in zip(portion, objects, strict=True):
@@ -91,8 +96,23 @@ class Version:
         obj = entry.copy()
         if (schema := self._schemas.get(obj["apiVersion"])) is not None:
             schema.accept(obj, stored=True)
-            schema.fill(obj)
+            if not schema.fill(obj, LIMIT):
+                # It can be read and deleted all the same, and made smaller.
+                log.warning(
+                    "%s/%s of %s is shown without all of its defaults, which come to more than %d bytes",
+                    entry.namespace,
+                    entry.name,
+                    self.api_version,
+                    LIMIT,
+                )
         return obj
+
+    def _fill(self, obj: Obj) -> None:
+        """Set defaults of what is written. Raises RequestTooLarge where they alone are more than can be stored; what is
+        on its way out is written to the end.
+        """
+        if not self.schema.fill(obj, LIMIT) and "deletionTimestamp" not in obj["metadata"]:
+            raise errors.RequestTooLarge(f"Request entity too large: with its defaults it is over the limit of {LIMIT}")
 
     async def _convert(self, objects: list[Obj]) -> None:
         """Put those of this version in the places of others."""
@@ -125,7 +145,8 @@ class Version:
 
         return Strategy(
             check=check,
-            default=self.schema.fill,
+            default=self._fill,
+            weight=self.schema.weight,
             settle=_as_it_is,
             closed=_ENDING if ending else "",
             generation=True,

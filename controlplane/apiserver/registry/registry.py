@@ -178,10 +178,10 @@ class Registry:
         strategy = self.strategy(kind)
         if strategy.closed:
             raise errors.forbidden(kind.plural, obj["metadata"].get("name") or "", strategy.closed, kind.group)
-        chosen, gaps = await off_loop(context.size, self._preparation.begin_new, kind, obj, namespace, context)
+        size = context.size * strategy.weight
+        chosen, gaps = await off_loop(size, self._preparation.begin_new, kind, obj, namespace, context)
         admission = asking.admission("CREATE", kind, "", namespace, obj, None, context)
         await self._admit(admission)
-        size = context.size * strategy.weight
         warned = len(context.warnings)
 
         def finish() -> None:
@@ -300,7 +300,7 @@ class Registry:
     async def _replace(self, kind: Kind, old: Entry, new: Obj, context: Context, subresource: str) -> Entry:
         strategy, size = self.strategy(kind), max(context.size, len(old.wire))
         begin = partial(self._preparation.begin_change, kind, old.obj, new, context, subresource)
-        gaps = await context.conversions.working(self.catalog, size, begin)
+        gaps = await context.conversions.working(self.catalog, size * strategy.weight, begin)
         admission = asking.admission("UPDATE", kind, subresource, old.namespace, new, old.obj, context)
         await self._admit(admission)
         warned = len(context.warnings)

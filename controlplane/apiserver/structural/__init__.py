@@ -7,6 +7,6 @@ Reading order: `reading` (the parts of a schema), `node` (a schema compiled), th
 order in which a request does it: `pruning`, `defaulting`, `embedded`, `conforming` (the words, with `numbers`,
 `textformats` and `correlating`), `fitting` (the same without), `unique`, `scaled`, and
 x-kubernetes-validations: `declared` (types), `seen` (values), `expressions`, `validations`; `custom` puts it together.
-`limits` is how much of all that is told, `once` for what is worked out of a schema.
+`limits` is how much of all that is told, `weighing` how much work it is, `once` for what is worked out of a schema.
 `published` is the type for the OpenAPI documents and for who owns which field.
 """

@@ -8,7 +8,16 @@ from apimachinery import errors
 from apimachinery.cel.evaluation.budget import Unfinished
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
-from controlplane.apiserver.structural import conforming, defaulting, embedded, pruning, scaled, unique, validations
+from controlplane.apiserver.structural import (
+    conforming,
+    defaulting,
+    embedded,
+    pruning,
+    scaled,
+    unique,
+    validations,
+    weighing,
+)
 from controlplane.apiserver.structural.correlating import Correlated
 from controlplane.apiserver.structural.embedded import Malformed
 from controlplane.apiserver.structural.fitting import Fits, compiled
@@ -40,7 +49,7 @@ class CustomSchema:
         """Make what would be made for the first object: where the schema is large, others would wait for it."""
         if self.structural is None:
             return
-        _ = self.structural.fills, self.structural.embeds, self.structural.keyed, self._fits, self._rules
+        _ = self.weight, self.structural.fills, self.structural.embeds, self.structural.keyed, self._fits, self._rules
         if "status" in self.structural.properties:
             _ = self._status_fits
 
@@ -57,9 +66,16 @@ class CustomSchema:
         unknown += embedded.coerce(obj, self.structural, stored)
         return tuple(unknown)
 
-    def fill(self, obj: Obj) -> None:
-        """Set defaults, in place: of what a client sent, and of what was stored before there were any."""
-        defaulting.fill(obj, self.structural)
+    @Once
+    def weight(self) -> int:
+        """How many bytes of others a byte of its objects is worth in work."""
+        return 1 if self.structural is None else weighing.weight(self.structural)
+
+    def fill(self, obj: Obj, room: int) -> bool:
+        """Set defaults, in place: of what a client sent, and of what was stored before there were any. False where they
+        come to more bytes than there is room for: then some are not set.
+        """
+        return defaulting.fill(obj, self.structural, room)
 
     def check(
         self,

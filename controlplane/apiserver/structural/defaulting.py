@@ -6,28 +6,60 @@ from typing import Any
 
 from apimachinery import jsontext
 from controlplane.apiserver.structural.node import Structural
+from controlplane.apiserver.structural.weighing import default_bytes
 
 
-def fill(value: Any, schema: Structural | None) -> None:
-    """Set, in place, what is absent, or null where it cannot be, and has a default."""
-    if schema is None or not schema.fills:
-        return
-    if isinstance(value, dict):
+def fill(value: Any, schema: Structural | None, room: int) -> bool:
+    """Set, in place, what is absent, or null where it cannot be, and has a default.
+
+    room: bytes that defaults may come to, for each empty item of a list brings all of its own. False where they would
+    be more: the rest is as it was.
+    """
+    filling = _Filling(room)
+    if schema is not None and schema.fills:
+        filling.fill(value, schema)
+    return filling.room >= 0
+
+
+class _Filling:
+    def __init__(self, room: int) -> None:
+        self.room = room
+
+    def fill(self, value: Any, schema: Structural) -> None:
+        if not schema.fills or self.room < 0:
+            return
+        if isinstance(value, dict):
+            self._members(value, schema)
+        elif isinstance(value, list) and schema.items is not None:
+            for index, item in enumerate(value):
+                if item is None and not schema.items.nullable:
+                    value[index] = item = self._copy(schema.items.default)
+                self.fill(item, schema.items)
+
+    def _members(self, value: dict[str, Any], schema: Structural) -> None:
         for name, default in schema.defaults.items():
             if name not in value or (value[name] is None and not schema.properties[name].nullable):
-                value[name] = _copy(default)
+                self.room -= len(name)
+                made = self._copy(default)
+                if self.room < 0:
+                    return
+                value[name] = made
         for name, item in value.items():
             part = schema.below(name)
             if part is None:
                 continue
             if item is None and name not in schema.properties and not part.nullable:
-                value[name] = item = _copy(part.default)
-            fill(item, part)
-    elif isinstance(value, list) and schema.items is not None:
-        for index, item in enumerate(value):
-            if item is None and not schema.items.nullable:
-                value[index] = item = _copy(schema.items.default)
-            fill(item, schema.items)
+                value[name] = item = self._copy(part.default)
+            self.fill(item, part)
+
+    def _copy(self, default: Any) -> Any:
+        """None where there is no room for it."""
+        if default is None:
+            return None
+        self.room -= default_bytes(default)
+        if self.room < 0:
+            return None
+        return jsontext.copied(default) if isinstance(default, dict | list) else default
 
 
 def drop_nulls(value: Any, schema: Structural | None) -> None:
@@ -49,7 +81,3 @@ def drop_nulls(value: Any, schema: Structural | None) -> None:
         for item in value:
             if isinstance(item, dict | list):
                 drop_nulls(item, schema.items)
-
-
-def _copy(default: Any) -> Any:
-    return jsontext.copied(default) if isinstance(default, dict | list) else default

@@ -145,16 +145,16 @@ def test_what_was_stored_with_a_wrong_type_is_dropped() -> None:
 )
 def test_what_is_absent_is_filled_in(schema: Obj, given: Obj, filled: Obj) -> None:
     obj = whole(given)
-    schema_of(**schema).fill(obj)
+    assert schema_of(**schema).fill(obj, 100)
     assert obj["spec"] == filled
 
 
 def test_a_default_is_nobodys() -> None:
     schema = schema_of(a={"type": "array", "items": TEXT, "default": ["x"]})
     first, second = whole({}), whole({})
-    schema.fill(first)
+    schema.fill(first, 100)
     first["spec"]["a"].append("y")
-    schema.fill(second)
+    schema.fill(second, 100)
     assert second["spec"] == {"a": ["x"]}
 
 
@@ -194,3 +194,31 @@ def test_enumerations_are_looked_up() -> None:
     assert schema.check(whole({"a": [*range(20_000)] * 2})) == []
     (wrong,) = schema.check(whole({"a": [*range(20_000), -1]}))
     assert wrong.field == "spec.a[20000]"
+
+
+ITEM: Obj = {"type": "object", "properties": {"b": {**TEXT, "default": "x" * 98}}}
+ITEMS: Obj = {"type": "array", "items": ITEM}
+
+
+def test_defaults_of_many_items_end() -> None:
+    obj = whole({"a": [{} for _ in range(10)]})
+    assert not schema_of(a=ITEMS).fill(obj, 550)
+    assert [len(item) for item in obj["spec"]["a"]] == [1] * 5 + [0] * 5
+    named = whole({"a": {str(index): None for index in range(10)}})
+    assert not schema_of(a={"type": "object", "additionalProperties": {**ITEM, "default": {}}}).fill(named, 110)
+    assert schema_of(a=ITEMS).fill(obj, 600)
+
+
+@pytest.mark.parametrize(
+    ("schema", "weight"),
+    [
+        ({"a": {**TEXT, "default": "x" * 9000}}, 1),
+        ({"a": ITEMS}, 101 // 3 // 8),
+        ({"a": {"type": "object", "additionalProperties": ITEM}}, 101 // 3 // 8),
+        ({"a": {"type": "array", "items": {**TEXT, "default": "x" * 198}}}, 200 // 5 // 8),
+        ({"a": {"type": "array", "items": {**TEXT, "anyOf": [{"maxLength": one} for one in range(99)]}}}, 100 // 4),
+        ({"a": {"type": "array", "items": {"enum": [{"a": one} for one in range(99)]}}}, 100 // 4),
+    ],
+)
+def test_what_a_byte_of_it_is_worth(schema: Obj, weight: int) -> None:
+    assert schema_of(**schema).weight == weight
