@@ -13,8 +13,8 @@ def _plain(check: Callable[[Obj, NodeFacts], Refusal | None]) -> Callable[[Obj, 
     return lambda pod, facts: Decision(check(pod, facts))
 
 
-# Upstream's list also holds eviction (no pressure is ever raised here), device and topology managers, and the
-# manager of a node's shutdown.
+# Upstream's list also holds eviction (no pressure is ever raised here), the topology manager and the manager of a
+# node's shutdown. Whether there are devices is asked when they are given (`agent/devices/plugins`).
 CHECKS: tuple[Callable[[Obj, NodeFacts], Decision], ...] = (
     _plain(sysctls.check),
     predicates.check,

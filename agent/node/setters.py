@@ -156,7 +156,7 @@ def set_images(status: Obj, seen: Observation) -> None:
 
 
 def set_memory_pressure(status: Obj, seen: Observation) -> None:
-    """MemoryPressure; eviction is off, so nothing ever raises it."""
+    """MemoryPressure; nobody is evicted for it, so nothing ever raises it."""
     _condition(
         status,
         seen,

@@ -21,9 +21,8 @@ def commands() -> Iterator[Commands]:
 
 @pytest.mark.parametrize("arguments", [["version"], ["nonsense"], ["kubeconfig", "--name", "whtx"], ["up", "--help"]])
 def test_it_prints_and_ends_as_one_that_was_started(commands: Commands, arguments: list[str]) -> None:
-    started = subprocess.run(
-        [sys.executable, "-m", "lab", *arguments], env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    argv = [sys.executable, "-m", "lab", *arguments]
+    started = subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
     forked = commands.run(arguments, ENVIRONMENT, 60)
     assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
 
