@@ -95,6 +95,11 @@ class Request:
         return "Upgrade" in self.headers and "upgrade" in self.headers.get("Connection", "").lower()
 
 
+def asks_for_websocket(headers: Mapping[str, str]) -> bool:
+    """Whether a client asks for a WebSocket."""
+    return headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in headers.get("Connection", "").lower()
+
+
 class CutShort(Exception):
     """Somebody else's answer, passed on as it comes, has ended early: told by a connection that breaks off."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +23,15 @@ from controlplane.apiserver.authn import (
 )
 from controlplane.apiserver.authn.keys import PublicKey
 from controlplane.apiserver.authn.user import authenticated
-from controlplane.apiserver.request import ANONYMOUS, Attributes, Decision, Request, User, attributes
+from controlplane.apiserver.request import (
+    ANONYMOUS,
+    Attributes,
+    Decision,
+    Request,
+    User,
+    asks_for_websocket,
+    attributes,
+)
 
 # Verified claims are kept so that RS256 is paid once a token, not once a request; bound objects are looked at
 # every time.
@@ -31,6 +40,7 @@ CACHED_CERTIFICATES = 1024
 CACHE_SECONDS = 300.0
 SPACED = "the provided Authorization header contains extra space before the bearer token, and is ignored"
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
+_UNPADDED = re.compile("[A-Za-z0-9_-]*")
 
 Authorize = Callable[[User, Attributes], Awaitable[Decision]]
 Forbid = Callable[[User, Attributes, str], ApiError]
@@ -207,14 +217,24 @@ def bearer_token(headers: Mapping[str, str]) -> str:
     scheme, _, rest = headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer" and (token := rest.partition(" ")[0]):
         return token
-    for word in headers.get("Sec-WebSocket-Protocol", "").split(","):
-        if word.strip().startswith(WEBSOCKET_TOKEN):
-            encoded = word.strip()[len(WEBSOCKET_TOKEN) :]
-            try:
-                return base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-            except ValueError as error:
-                raise Unauthorized("Unauthorized") from error
-    return ""
+    return _offered(headers) if asks_for_websocket(headers) else ""
+
+
+def _offered(headers: Mapping[str, str]) -> str:
+    """The token among the protocols that are offered, "" where there is none. Raises Unauthorized for what is none, for
+    several, and for one beside which no protocol is left to be spoken.
+    """
+    lines = (value for name, value in headers.items() if name.lower() == "sec-websocket-protocol")
+    words = [word.strip() for line in lines for word in line.split(",")]
+    tokens = [word.removeprefix(WEBSOCKET_TOKEN) for word in words if word.startswith(WEBSOCKET_TOKEN)]
+    if tokens in ([], [""]):
+        return ""
+    if len(tokens) > 1 or len(words) == 1 or not _UNPADDED.fullmatch(tokens[0]):
+        raise Unauthorized("Unauthorized")
+    try:
+        return base64.urlsafe_b64decode(tokens[0] + "=" * (-len(tokens[0]) % 4)).decode()
+    except ValueError as error:
+        raise Unauthorized("Unauthorized") from error
 
 
 def is_spaced(headers: Mapping[str, str]) -> bool:

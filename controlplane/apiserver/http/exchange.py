@@ -16,7 +16,15 @@ from controlplane.apiserver import ids, router
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.formats import compression
 from controlplane.apiserver.http import websocket
-from controlplane.apiserver.request import ANONYMOUS, CutShort, Hijacked, Request, Response, Shared
+from controlplane.apiserver.request import (
+    ANONYMOUS,
+    CutShort,
+    Hijacked,
+    Request,
+    Response,
+    Shared,
+    asks_for_websocket,
+)
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +96,7 @@ async def serve(raw: web.BaseRequest, pipeline: Pipeline, catalog: Catalog) -> w
     reply = await pipeline(request)
     if isinstance(reply, Hijacked):
         return _Nothing()
-    if reply.socket is not None and isinstance(reply.body, AsyncIterator) and websocket.is_upgrade(raw.headers):
+    if reply.socket is not None and isinstance(reply.body, AsyncIterator) and asks_for_websocket(raw.headers):
         try:
             return await websocket.serve(raw, reply.socket, reply.body)
         finally:

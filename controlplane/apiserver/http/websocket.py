@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 from apimachinery.kit.http import web
 from controlplane.apiserver.request import Socket
-
-
-def is_upgrade(headers: Mapping[str, str]) -> bool:
-    """Whether the client asks for a WebSocket."""
-    return headers.get("Upgrade", "").lower() == "websocket" and "upgrade" in headers.get("Connection", "").lower()
 
 
 async def serve(raw: web.BaseRequest, form: Socket, pieces: AsyncIterator[bytes]) -> web.StreamResponse:

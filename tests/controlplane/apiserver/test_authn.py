@@ -1,5 +1,4 @@
 import asyncio
-import base64
 import datetime
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from multidict import CIMultiDict
 
 from apimachinery import pki
 from apimachinery.errors import BadRequest, Forbidden, Unauthorized
@@ -262,12 +262,48 @@ def test_impersonation_needs_permission_for_every_part(authenticator):
         ask(replace(authenticator, constrained=True), request({"Impersonate-User": "ann"}))
 
 
-def test_browser_names_its_token_among_the_protocols():
-    encoded = base64.urlsafe_b64encode(b"s3cret").rstrip(b"=").decode()
-    offered = f"base64url.bearer.authorization.k8s.io.{encoded}, v5.channel.k8s.io"
-    assert bearer_token({"Sec-WebSocket-Protocol": offered}) == "s3cret"
-    assert without_token(offered) == "v5.channel.k8s.io"
-    assert bearer_token({"Sec-WebSocket-Protocol": "v5.channel.k8s.io"}) == ""
+TOKEN = "base64url.bearer.authorization.k8s.io.czNjcmV0"
+
+
+def offering(*lines):
+    """What a browser sends that asks for a WebSocket and offers protocols."""
+    offers = [("Sec-WebSocket-Protocol", line) for line in lines]
+    return CIMultiDict([("Upgrade", "websocket"), ("Connection", "keep-alive, Upgrade"), *offers])
+
+
+@pytest.mark.parametrize(
+    ("lines", "token"),
+    [
+        ((f"{TOKEN}, v5.channel.k8s.io",), "s3cret"),
+        (("v5.channel.k8s.io", TOKEN), "s3cret"),
+        (("v5.channel.k8s.io",), ""),
+        ((TOKEN[: TOKEN.rindex(".") + 1],), ""),
+    ],
+)
+def test_browser_names_its_token_among_the_protocols(lines, token):
+    assert bearer_token(offering(*lines)) == token
+    assert not any("bearer" in without_token(line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (TOKEN,),
+        (f"{TOKEN}, {TOKEN}, v5.channel.k8s.io",),
+        (TOKEN, f"{TOKEN}, v5.channel.k8s.io"),
+        (f"{TOKEN}=, v5.channel.k8s.io",),
+        (f"{TOKEN}+, v5.channel.k8s.io",),
+        (f"{TOKEN}a, v5.channel.k8s.io",),
+        (f"{TOKEN[:-8]}__8, v5.channel.k8s.io",),
+    ],
+)
+def test_what_is_no_single_token_beside_another_protocol_is_refused(lines):
+    with pytest.raises(Unauthorized):
+        bearer_token(offering(*lines))
+
+
+def test_a_token_among_protocols_is_one_where_a_websocket_is_asked_for():
+    assert bearer_token({"Sec-WebSocket-Protocol": f"{TOKEN}, v5.channel.k8s.io"}) == ""
 
 
 @pytest.mark.parametrize(
