@@ -52,6 +52,10 @@ class CustomSchema:
         _ = self.weight, self.structural.fills, self.structural.embeds, self.structural.keyed, self._fits, self._rules
         if "status" in self.structural.properties:
             _ = self._status_fits
+        if self._rules is not None and not self._rules.many:
+            # Many are read for the first object, beside the loop.
+            self._rules.read()
+            self._read = True
 
     def accept(self, obj: Obj, stored: bool = False) -> tuple[str, ...]:
         """An object as its schema lets it in, changed in place: pruned, its metadata and that of embedded objects as

@@ -129,8 +129,9 @@ class Validations:
         return [expressions.compiled(rule, self._type, self._root.types) for rule in given]
 
     def read(self) -> None:
-        """Compile them all now, not each once an object has something at its place."""
-        _ = self.rules
+        """Compile them all now, and what they see, not each once an object has something at its place."""
+        if self.rules:
+            _ = self._see
         for part in self._parts():
             part.read()
 

@@ -193,3 +193,13 @@ def test_all_expressions_are_read_for_the_first_object(monkeypatch: pytest.Monke
     assert [error.field for error in wrong] == ["spec.p3", "spec.without-a-name."]
     assert read.call_count == 10
     assert types.call_count <= 2, "types are told once for a whole schema, not for each place"
+
+
+def test_what_is_prepared_is_not_made_for_the_first_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [{"rule": "self.a != 'x'", "message": "no"}]
+    spec = {"type": "object", "properties": {"a": {"type": "string"}}, "x-kubernetes-validations": rules}
+    schema = CustomSchema({"type": "object", "properties": {"spec": spec}})
+    schema.prepare()
+    for module, name in ((validations, "seen"), (expressions, "compiled"), (validations, "DeclaredTypes")):
+        monkeypatch.setattr(module, name, None)
+    assert [error.text for error in schema.check({"spec": {"a": "x"}}, at_once=True)] == ["Invalid value: no"]
