@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from apimachinery import jsontext
-
 __all__ = ["merge_patch"]
 
 
 def merge_patch(obj: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """The patched copy of `obj`: null removes, objects merge, everything else replaces."""
-    result: dict[str, Any] = jsontext.copied(obj)
-    _merge(result, jsontext.copied(patch))
-    return result
-
-
-def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
+    """`obj` patched, in a new object: null removes, objects merge, everything else replaces. Neither argument is
+    changed; what the patch does not reach is shared with `obj`.
+    """
+    result = dict(obj)
     for key, value in patch.items():
         if value is None:
-            target.pop(key, None)
-        elif isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(before := result.get(key), dict):
+            result[key] = merge_patch(before, value)
         else:
-            target[key] = _without_nulls(value)
+            result[key] = _without_nulls(value)
+    return result
 
 
 def _without_nulls(value: Any) -> Any:

@@ -13,6 +13,7 @@ import orjson
 
 from apimachinery import apply as server_side
 from apimachinery import errors, patch
+from apimachinery.jsontext import reread
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.patch import complaints
@@ -97,11 +98,13 @@ def _parsed(
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None
+        # The new one may share with it, and is put in order in place; only a refusal wants to read it again.
+        before = orjson.dumps(old)
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
         whole = orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode() if custom else ""
-        how = codec.Patched(lambda: whole or patch.told(old, work, reached(), node), name, odd=odd)
+        how = codec.Patched(lambda: whole or patch.told(reread(before), work, reached(), node), name, odd=odd)
         codec.check_patched(new, kind, context, how)
         return new
 

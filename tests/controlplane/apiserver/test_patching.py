@@ -1,8 +1,11 @@
 """Patches over HTTPS: what they may say, how refusals read, and who comes to own what."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
 from controlplane.apiserver import ownership
 from controlplane.apiserver.maintained.keeping import SELF
+from controlplane.apiserver.patching import Patches
 from controlplane.apiserver.registry import Context, Registry
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.resources import builtin
@@ -88,6 +92,21 @@ def test_what_a_patch_makes_wrong_is_its_own_fault(tmp_path: Path) -> None:
         assert (await refused(client, f"{MAPS}/m", [], JSON.upper())).status_code == 415
 
     run(tmp_path, test)
+
+
+def test_a_refusal_shows_what_was_not_patched_as_it_was_stored() -> None:
+    context = Context(builtin.catalog(), manager="me")
+    container = {"name": "c", "image": "i", "resources": {"limits": {"cpu": "1000m"}}}
+    stored = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container]}}
+    ask = partial(said, b'{"status": {"phase": 5}}')
+    request: Any = SimpleNamespace(headers={"Content-Type": MERGE}, served=kinds.POD, name="p", body=ask)
+    patch = asyncio.run(Patches().read(request, kinds.POD, context))
+    with pytest.raises(errors.ApiError, match="1000m"):
+        patch.apply(stored)
+
+
+async def said(body: bytes) -> bytes:
+    return body
 
 
 def test_a_merge_of_typed_values_has_its_own_words(tmp_path: Path) -> None:
