@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from apimachinery.apply.fieldset import Fields, from_json, to_json, union
 from apimachinery.timestamps import format_time, parse_time
@@ -16,6 +19,8 @@ APPLY, UPDATE = "Apply", "Update"
 # How many entries of updaters an object keeps; older ones are merged under this name.
 MAX_UPDATERS = 10
 ANCIENT = "ancient-changes"
+# Sets of fields that stay at hand, of so many bytes of FieldsV1 at most: some megabytes when all are the largest.
+_REMEMBERED, _LARGEST = 256, 4096
 
 
 @dataclass(frozen=True, order=True)
@@ -65,13 +70,24 @@ def decode(entries: Sequence[dict[str, Any]] | None, *, stored: bool = False) ->
             entry.get("subresource", ""),
         )
         written = entry.get("fieldsV1") or {}
-        fields = from_json(written)
+        fields = _fields(written)
         # An entry repeated for one manager is one entry.
         if key in found:
             found[key] = Managed(union(found[key].fields, fields), version, entry.get("time"))
         else:
             found[key] = Managed(fields, version, entry.get("time"), written if stored else None)
     return found
+
+
+def _fields(written: dict[str, Any]) -> Fields:
+    """from_json, remembered for small sets: writers of many objects own the same fields of each, write after write."""
+    text = orjson.dumps(written)
+    return _remembered(text) if len(text) <= _LARGEST else from_json(written)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _remembered(text: bytes) -> Fields:
+    return from_json(orjson.loads(text))
 
 
 def is_reset(entries: Sequence[dict[str, Any]] | None) -> bool:
@@ -107,6 +123,7 @@ def _entry(key: Key, managed: Managed) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value or name == "fieldsV1"}
 
 
+@lru_cache(maxsize=1024)
 def _seconds(time: str | None) -> float:
     if not time:
         return 0

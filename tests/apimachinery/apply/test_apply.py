@@ -133,6 +133,16 @@ def test_nothing_changed_changes_nothing() -> None:
     assert write(updated, updated, "m", T2) == updated
 
 
+def test_what_one_object_loses_another_with_the_same_owners_keeps() -> None:
+    first, second = (write(None, config(a="1", b="2"), "m", T1) for _ in range(2))
+    for live in (first, second):
+        taken = write(live, config(a="3", b="2"), "other", T2)
+        assert owners(taken) == {
+            ("m", "Update"): {"f:data": {".": {}, "f:b": {}}},
+            ("other", "Update"): {"f:data": {"f:a": {}}},
+        }
+
+
 def test_update_on_create_owns_whole_maps() -> None:
     made = write(None, config(a="1"), "kubectl-create")
     assert owners(made) == {("kubectl-create", "Update"): {"f:data": {".": {}, "f:a": {}}}}
