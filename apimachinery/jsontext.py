@@ -270,18 +270,13 @@ def _quoted(letter: str) -> str:
 
 
 # What Go's encoder spells out, so that JSON may stand inside of a page or a script.
-_SPELLED_OUT = (
-    (b"&", b"\\u0026"),
-    (b"<", b"\\u003c"),
-    (b">", b"\\u003e"),
-    ("\u2028".encode(), b"\\u2028"),
-    ("\u2029".encode(), b"\\u2029"),
-)
+_SPELLED_OUT = ((b"&", b"\\u0026"), (b"<", b"\\u003c"), (b">", b"\\u003e"))
+_SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
 
 
 def spelled_as_go(text: bytes) -> bytes:
     """Compact JSON with the same characters spelled out as by Go's encoder, whose bytes others compare."""
-    for plain, spelled in _SPELLED_OUT:
+    for plain, spelled in _SPELLED_OUT if text.isascii() else (*_SPELLED_OUT, *_SEPARATORS):
         if plain in text:
             text = text.replace(plain, spelled)
     return text

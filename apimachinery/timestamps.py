@@ -15,12 +15,12 @@ def now() -> datetime:
 
 def format_time(moment: datetime) -> str:
     """`2026-01-02T03:04:05Z`"""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(timezone.utc).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def format_micro(moment: datetime) -> str:
     """`2026-01-02T03:04:05.000006Z`"""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_time(text: str) -> datetime:

@@ -15,7 +15,7 @@ def as_before(node: Node, new: Any, old: Any) -> Any:
     """The new value of a place as whoever compares it with the old one should see it: amounts that are the same stand
     there as they stood. Never changes `new`, and gives it back where there is nothing of the kind.
     """
-    if type(new) is not type(old) or not _has_amounts(node) or new == old:
+    if new is old or type(new) is not type(old) or not _has_amounts(node) or new == old:
         return new
     if node.shape == "quantity":
         return old if quantity.parse(new) == quantity.parse(old) else new

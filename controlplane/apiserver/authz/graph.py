@@ -101,9 +101,12 @@ class Graph:
 
 
 def _needs_the_same(old: Obj, new: Obj) -> bool:
-    made = [list(_claims(pod)) for pod in (old, new)]
+    if not old["spec"].get("nodeName") and not new["spec"].get("nodeName"):
+        return True
+    if old["spec"] != new["spec"]:
+        return False
     is_mirror = [MIRROR in objects.annotations(pod) for pod in (old, new)]
-    return made[0] == made[1] and is_mirror[0] == is_mirror[1] and bool(old["spec"] == new["spec"])
+    return is_mirror[0] == is_mirror[1] and list(_claims(old)) == list(_claims(new))
 
 
 def _claims(pod: Obj) -> Iterator[str]:

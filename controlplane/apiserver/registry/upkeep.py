@@ -35,11 +35,14 @@ def count_generation(strategy: Strategy, new: Obj, old: Obj, subresource: str, e
     if not strategy.generation:
         return
     standing = old["metadata"].get("generation", 1)
+    if subresource in ("status", *WHOLE):
+        new["metadata"]["generation"] = standing
+        return
     parts = {*new, *old} - {"metadata", "kind", "apiVersion"} - (set() if strategy.counts_status else {"status"})
     changed = any(new.get(key) != old.get(key) or not alike(new.get(key), old.get(key)) for key in parts)
     if strategy.counts_empties:
         changed |= any(empties.within(new.get(key)) for key in parts)
-    changed &= not strategy.generation_stands and subresource not in ("status", *WHOLE)
+    changed &= not strategy.generation_stands
     counted = (("annotations", strategy.counts_annotations), ("labels", strategy.counts_labels))
     if not subresource:
         changed |= any(counts and new["metadata"].get(f) != old["metadata"].get(f) for f, counts in counted)
