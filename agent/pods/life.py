@@ -43,6 +43,8 @@ class Life:
         self.uid = podspec.uid(pod)
         self.removed = removed
         self.stage = Stage.ADMITTING
+        self.has_room = False
+        """Whether it has been decided that it may run here."""
         self.report = PodReport(pod, shared.probes, shared.statuses, shared.node_ips)
         ceiling = shared.settings.max_container_backoff_seconds
         self.attempts = Attempts(Backoff(ceiling=ceiling, forgotten=CRASHES_FORGOTTEN_SECONDS), time.time())
@@ -132,7 +134,8 @@ class Life:
         if self.removed or self.report.status.get("phase") in TERMINAL:
             return False
         if self.stage in (Stage.ADMITTING, Stage.TERMINATING):
-            return bool(self.record.sandboxes or self.record.containers)
+            admitted = self.stage is Stage.ADMITTING and self.has_room
+            return admitted or bool(self.record.sandboxes or self.record.containers)
         return self.stage is Stage.SYNC
 
     @property

@@ -7,7 +7,7 @@ import enum
 
 class Stage(enum.Enum):
     ADMITTING = "admitting"
-    """It is not decided yet whether it may run here."""
+    """It is not decided yet whether it may run here, or devices and room for it are not had yet."""
     SYNC = "sync"
     """It should run: sandbox and containers are made and kept."""
     TERMINATING = "terminating"

@@ -41,8 +41,8 @@ async def admit(life: Life) -> None:
     if (refusal := decision.refusal) is not None:
         _reject(life, refusal)
         return
-    # From here on its room is taken, also while others leave it.
-    life.to(Stage.SYNC)
+    # From here on its room is taken, also while others leave it. What goes wrong on the way has it decided anew.
+    life.has_room = True
     try:
         await unless(life.stop, life.shared.plugins.allocate(life.pod))
     except DeviceError as error:
@@ -50,6 +50,7 @@ async def admit(life: Life) -> None:
         return
     if decision.victims:
         await unless(life.stop, life.neighbours.make_room(decision.victims))
+    life.to(Stage.SYNC)
 
 
 def _reject(life: Life, refusal: Refusal) -> None:

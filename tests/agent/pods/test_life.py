@@ -418,6 +418,29 @@ async def test_a_pod_gets_no_sandbox_before_its_devices(agent, runtime):
     await until(lambda: not agent.pods.all())
 
 
+@live
+async def test_a_pod_whose_devices_could_not_be_given_is_not_started_without(agent, runtime):
+    tries, again = [], asyncio.Event()
+
+    async def allocate(_: Any) -> None:
+        tries.append(runtime.count("RunPodSandbox"))
+        if not again.is_set():
+            raise RuntimeError("nobody thought of it")
+
+    agent.plugins.allocate = allocate
+    agent.pods.set_pod("file", pod())
+    await until(lambda: tries)
+    (worker,) = agent.pods.all()
+    await until(lambda: worker.turn is Turn.PUT_OFF)
+    assert agent.pods.holding("") == (worker.pod,)
+    worker.objects_changed()
+    await until(lambda: len(tries) == 2)
+    again.set()
+    worker.objects_changed()
+    await until(lambda: is_ready(agent))
+    assert tries == [0, 0, 0]
+
+
 def test_devices_of_a_pod_that_nobody_knows_any_more_are_given_back(tmp_path):
     file = tmp_path / "root/dra_manager_state"
     file.parent.mkdir()
