@@ -58,7 +58,7 @@ class Passing:
     async def _answered(self, address: Address, request: Request) -> Reply:
         upgrade = request.is_upgrade
         target = f"{request.path}?{request.raw_query}" if request.raw_query else request.path
-        headers = list(_headers(request, upgrade))
+        headers = list(_headers(request, address, upgrade))
         given = "Content-Length" in request.headers or "Transfer-Encoding" in request.headers
         body = request.stream() if given else None
         way = Through("", proxy.hosts(address), request.headers.get("Host", ""))
@@ -75,14 +75,13 @@ class Passing:
         return await proxy.answer_of(request, answer, way)
 
 
-def _headers(request: Request, upgrade: bool) -> Iterator[tuple[str, str]]:
-    """The client's, and who it is."""
+def _headers(request: Request, address: Address, upgrade: bool) -> Iterator[tuple[str, str]]:
+    """The client's, and who it is. As from upstream the host is the one that is asked, not this server."""
     yield from forwarding.passed_on(request, upgrade, _PRIVATE)
     yield from headers_of(request.user)
     yield "Audit-ID", request.audit_id
     yield "X-Forwarded-Proto", "https"
-    if host := request.headers.get("Host"):
-        yield "X-Forwarded-Host", host
+    yield "X-Forwarded-Host", address.authority
 
 
 def _told(status: int, text: str) -> Response:
