@@ -107,6 +107,8 @@ def restore(
       ./wherry restore --etcd-servers https://10.0.0.1:2379 --etcd-ca-file ca.crt \\
           --etcd-cert-file client.crt --etcd-key-file client.key lab.db
     """
+    if (etcd_cert_file is None) != (etcd_key_file is None):
+        raise click.UsageError("give both --etcd-cert-file and --etcd-key-file, or neither")
     if etcd_servers:
         servers = tuple(etcd_servers.split(","))
         place = Place(file.parent, servers, etcd_ca_file, etcd_cert_file, etcd_key_file, etcd_prefix)

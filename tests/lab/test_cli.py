@@ -120,6 +120,13 @@ def test_labs_are_listed_whatever_became_of_them(elsewhere: None) -> None:
     assert all(len(line) <= status.WIDTH for line in table.splitlines())
 
 
+@pytest.mark.parametrize("option", ["--etcd-cert-file", "--etcd-key-file"])
+def test_half_a_certificate_of_an_etcd_is_refused(tmp_path: Path, option: str) -> None:
+    given = ["restore", "--etcd-servers", "https://127.0.0.1:1", option, "a.pem", str(tmp_path / "lab.db")]
+    told = CliRunner().invoke(main, given)
+    assert told.exit_code == 2 and "both --etcd-cert-file and --etcd-key-file" in told.output
+
+
 def test_versions() -> None:
     found = json.loads(CliRunner().invoke(main, ["version", "-o", "json"]).output)
     assert found["wherry"] == versions.own()
