@@ -10,7 +10,7 @@ from typing import Any
 
 from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
 from apimachinery.kinds import Kind
-from apimachinery.objects import Obj, condition_holds
+from apimachinery.objects import Obj, alike, condition_holds
 from controlplane.apiserver.cache.events import Event
 from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom import naming
@@ -75,9 +75,13 @@ class Definitions:
             self._newest.pop(name, None)
             self._parts.pop(name, None)
         else:
-            self._newest[name] = definition
             found, stored = self._parts.get(name), self._registry.collection(DEFINITION).get("", name)
-            if (found is None or not found.fits(definition)) and stored is not None and len(stored.wire) >= LARGE:
+            if found is not None and found.fits(definition):
+                definition = found.shared(definition)
+            else:
+                found = None
+            self._newest[name] = definition
+            if found is None and stored is not None and len(stored.wire) >= LARGE:
                 if name not in self._making:
                     self._making[name] = asyncio.ensure_future(self._make(name))
                 return
@@ -87,8 +91,8 @@ class Definitions:
         try:
             while (definition := self._newest.get(name)) is not None:
                 found = await beside_loop(prepared, definition)
-                if self._newest.get(name) is definition or found.fits(self._newest.get(name) or definition):
-                    self._parts[name] = found
+                if (newest := self._newest.get(name)) is not None and found.fits(newest):
+                    self._parts[name], self._newest[name] = found, found.shared(newest)
                     break
         except Exception:
             log.exception("%s cannot be served", name)
@@ -107,7 +111,7 @@ class Definitions:
     def _install(self, name: str, definition: Obj | None) -> None:
         before, kinds = self._installed.get(name, (None, ()))
         now = None if definition is None else _substance(definition)
-        if now == before:
+        if now == before and (now is None or alike(now[0], before[0])):
             return
         catalog, cache = self._registry.catalog, self._registry.cache
         # While its parts were made, objects were written as before.

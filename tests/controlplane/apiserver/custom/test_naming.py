@@ -11,7 +11,7 @@ from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.custom.naming import judged
 from controlplane.apiserver.custom.rows import parts, rows
 from controlplane.apiserver.places import rank
-from tests.controlplane.apiserver.custom.definitions import GROUP, definition, version
+from tests.controlplane.apiserver.custom.definitions import GROUP, definition, of_type, version
 
 NOW = "2026-01-02T03:04:05Z"
 
@@ -127,3 +127,16 @@ def test_rows_are_what_is_served_or_stored() -> None:
     assert {row.kind.stored_version for row in found.values()} == {"v1beta1"}
     assert found["v1"].deprecated == f"{GROUP}/v1 Boat is deprecated; use {GROUP}/v2 Boat"
     assert set(found["v2"].kind.subresources) == {"status", "scale"} and not found["v1"].kind.subresources
+
+
+def test_parts_are_those_of_one_spec_and_shared_by_all_that_have_it() -> None:
+    def with_default(value: Any) -> Obj:
+        field = {"x-kubernetes-preserve-unknown-fields": True, "default": value}
+        return settled(definition(version(schema={"openAPIV3Schema": of_type({"a": field})})))
+
+    first, second = with_default(1), with_default(1)
+    made = parts(first)
+    assert made.fits(second) and second["spec"] is not first["spec"]
+    assert made.shared(second) == second and made.shared(second)["spec"] is first["spec"]
+    # To Python that is the same.
+    assert not made.fits(with_default(True))

@@ -175,6 +175,12 @@ def test_new_defaults_are_shown_of_what_is_there_and_watches_begin_anew(tmp_path
         async for _, obj in client.watch(V1, "default", resource_version="0"):
             assert obj["spec"]["flag"] == "white"
             break
+        # Two that are the same to Python.
+        for index, default in enumerate((1, True)):
+            spec["flag"] = {"x-kubernetes-preserve-unknown-fields": True, "default": default}
+            stored = await client.get(DEFINITION, NAME)
+            await client.update(DEFINITION, {**stored, "spec": made["spec"]})
+            assert (await client.create(V1, boat(f"b{index}")))["spec"]["flag"] is default
 
     run(tmp_path, test)
 
