@@ -5,26 +5,26 @@ Upstream's design: "preserve order in strategic merge patch".
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
+
+import orjson
 
 from apimachinery.objects import same
 from apimachinery.patch.directives import DIRECTIVE, failure, go_text
 
-__all__ = ["check_order", "find", "identity", "ordered"]
+__all__ = ["check_order", "exactly", "identity", "ordered"]
 
 
 # Go's sort inserts so many one by one. It takes time in proportion to their square.
 _INSERTED = 12
 
 
-def find(items: list[Any], merge_key: str, value: Any) -> int:
-    """Where the list has the item of that key's value, -1 when nowhere."""
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            failure(f"value for key {index} is not a map.")
-        if merge_key in item and same(item[merge_key], value):
-            return index
-    return -1
+def exactly(value: Any) -> Hashable:
+    """A value as what sets and dicts know: equal for those that are the same (objects.same)."""
+    if isinstance(value, dict | list):
+        return (type(value), orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    return (type(value), value)
 
 
 def identity(item: Any, merge_key: str) -> Any:

@@ -6,10 +6,10 @@ document "Strategic Merge Patch". Which lists merge, and by which key, comes fro
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from apimachinery import jsontext
-from apimachinery.objects import same
 from apimachinery.patch.directives import (
     DELETE_FROM,
     DIRECTIVE,
@@ -23,7 +23,7 @@ from apimachinery.patch.directives import (
     go_text,
     undirected,
 )
-from apimachinery.patch.order import check_order, find, identity, ordered
+from apimachinery.patch.order import check_order, exactly, identity, ordered
 from apimachinery.schema import Node
 
 __all__ = ["strategic_merge"]
@@ -150,28 +150,34 @@ def _list(original: list[Any], patch: list[Any], field: Node | None, deleting: b
         failure("cannot merge lists without merge key for struct")
     known, changes = _specials(original, patch, field.merge_key)
     merged = list(known)
+    places: dict[Hashable, int] = {}
+    for index, item in enumerate(merged):
+        if field.merge_key in item:
+            places.setdefault(exactly(item[field.merge_key]), index)
     for change in changes:
-        index = find(merged, field.merge_key, identity(change, field.merge_key))
-        if index < 0:
+        token = exactly(identity(change, field.merge_key))
+        place = places.setdefault(token, len(merged))
+        if place == len(merged):
             merged.append(change)
-        else:
-            merged[index] = _map(merged[index], change, field.element)
+            continue
+        merged[place] = item = _map(merged[place], change, field.element)
+        if field.merge_key not in item:
+            # It was null, which takes it away.
+            del places[token]
     return ordered(merged, changes, known, field.merge_key)
 
 
 def _scalars(original: list[Any], patch: list[Any], deleting: bool) -> list[Any]:
     if deleting:
-        return [item for item in original if not any(same(item, gone) for gone in patch)]
-    merged: list[Any] = []
-    for item in (*original, *patch):
-        if not any(same(item, there) for there in merged):
-            merged.append(item)
+        gone = set(map(exactly, patch))
+        return [item for item in original if exactly(item) not in gone]
+    merged = list({exactly(item): item for item in (*original, *patch)}.values())
     return ordered(merged, patch, original, "")
 
 
 def _specials(original: list[Any], patch: list[Any], merge_key: str) -> tuple[list[Any], list[Any]]:
     """Carry out the items with a directive; the list they leave, and the items of the patch without one."""
-    left = list(original)
+    gone: set[Hashable] = set()
     changes = []
     replacing = False
     for item in patch:
@@ -179,16 +185,16 @@ def _specials(original: list[Any], patch: list[Any], merge_key: str) -> tuple[li
         if DIRECTIVE not in item:
             changes.append(item)
         elif directive == "delete":
-            value = identity(item, merge_key)
-            while (index := find(left, merge_key, value)) >= 0:
-                del left[index]
+            gone.add(exactly(identity(item, merge_key)))
         elif directive == "replace":
             replacing = True
         elif directive == "merge":
             failure("merging lists cannot yet be specified in the patch")
         else:
             failure(f"unknown patch type: {go_string(directive)} in map: {go_text(item)}")
-    return (changes, []) if replacing else (left, changes)
+    if replacing:
+        return changes, []
+    return [item for item in original if merge_key not in item or exactly(item[merge_key]) not in gone], changes
 
 
 def _element_kind(original: list[Any], patch: list[Any]) -> str:
