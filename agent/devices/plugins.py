@@ -48,6 +48,8 @@ class _Resource:
     """Whether each is healthy."""
     task: asyncio.Task[None] | None = None
     gone_at: float = 0.0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of whoever gives devices of it away."""
 
 
 class DevicePlugins:
@@ -58,7 +60,6 @@ class DevicePlugins:
         self._resources: dict[str, _Resource] = {}
         self._allocations = Allocations()
         self._file = StateFile(directory / _STATE, lambda: allocations.dump(self._allocations))
-        self._turn = asyncio.Lock()
         self._registering = asyncio.Lock()
         self.changed: Callable[[], None] = lambda: None
 
@@ -170,25 +171,31 @@ class DevicePlugins:
     async def allocate(self, pod: Obj) -> None:
         """Devices for every container of a pod that is new to the node. Raises DeviceError: it cannot run here."""
         containers = [*podspec.init_containers(pod), *podspec.containers(pod)]
-        if not any(plugin_plan.wanted(container, self._resources) for container in containers):
-            return
-        async with self._turn:
-            reusable: set[str] = set()
-            try:
-                for container in containers:
-                    own = await self._allocate(podspec.uid(pod), container, reusable)
-                    is_init = container in podspec.init_containers(pod)
-                    reusable = reusable | own if is_init and not podspec.is_sidecar(container) else reusable - own
-                await self._save()
-            except DeviceError:
-                with contextlib.suppress(DeviceError):
-                    await self.release(podspec.uid(pod))
-                raise
+        wanted = sorted({name for each in containers for name in plugin_plan.wanted(each, self._resources)})
+        async with contextlib.AsyncExitStack() as turns:
+            # In one order for all. A plugin that does not answer keeps those waiting who want devices of its own.
+            for name in wanted:
+                await turns.enter_async_context(self._resources[name].turn)
+            if wanted:
+                await self._allocate_all(pod, containers, wanted)
 
-    async def _allocate(self, uid: str, container: Obj, reusable: set[str]) -> set[str]:
-        """Its devices, as `resource/id`."""
+    async def _allocate_all(self, pod: Obj, containers: Sequence[Obj], resources: Sequence[str]) -> None:
+        reusable: set[str] = set()
+        try:
+            for container in containers:
+                own = await self._allocate(podspec.uid(pod), container, resources, reusable)
+                is_init = container in podspec.init_containers(pod)
+                reusable = reusable | own if is_init and not podspec.is_sidecar(container) else reusable - own
+            await self._save()
+        except DeviceError:
+            with contextlib.suppress(DeviceError):
+                await self.release(podspec.uid(pod))
+            raise
+
+    async def _allocate(self, uid: str, container: Obj, resources: Sequence[str], reusable: set[str]) -> set[str]:
+        """Its devices, as `resource//id`."""
         taken: set[str] = set()
-        for resource, needed in plugin_plan.wanted(container, self._resources).items():
+        for resource, needed in plugin_plan.wanted(container, resources).items():
             known = self._resources[resource]
             again = {each.partition("//")[2] for each in reusable if each.startswith(f"{resource}//")}
             if had := self._allocations.of(uid, container["name"]).get(resource):

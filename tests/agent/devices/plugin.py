@@ -42,6 +42,7 @@ class DevicePlugin:
         self.preferred: list[str] = []
         self.calls: list[tuple[str, tuple[str, ...]]] = []
         self.failing = ""
+        self.hangs = False
         self.cdi = True
         self._changed = asyncio.Event()
         self._server: grpc.aio.Server | None = None
@@ -92,6 +93,8 @@ class DevicePlugin:
         (container,) = PB["Allocate"].FromString(request).containers
         ids = tuple(container.ids)
         self.calls.append(("allocate", ids))
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.failing:
             await context.abort(grpc.StatusCode.UNKNOWN, self.failing)
         given = PB["Given"](envs={"IDS": " ".join(ids)}, notes={"example.com/ids": "-".join(ids)})

@@ -182,6 +182,26 @@ async def test_of_two_registrations_at_once_one_is_followed(world):
 
 
 @live
+async def test_a_plugin_that_does_not_answer_keeps_nobody_waiting_who_wants_other_devices(world):
+    silent, other = await world.plugin("g0", "g1"), DevicePlugin("example.com/nic", world.directory, "n0")
+    await other.start()
+    await until(lambda: world.plugins.amounts().get(other.resource) == (1, 1))
+    silent.hangs = True
+    waiting = [asyncio.ensure_future(world.plugins.allocate(pod(name, containers=[asking("a", 1)]))) for name in "pq"]
+    await until(lambda: silent.calls)
+    limits = {"limits": {other.resource: "1"}}
+    await world.plugins.allocate(pod("r", containers=[container("a", resources=limits)]))
+    assert other.calls == [("allocate", ("n0",))] and len(silent.calls) == 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    silent.hangs = False
+    await world.plugins.allocate(pod("s", containers=[asking("a", 2)]))
+    await silent.stop()
+    await other.stop()
+
+
+@live
 async def test_who_cannot_be_asked_what_it_wants_replaces_nobody(world):
     plugin = await world.plugin("g0")
     channel = Channel(world.directory / "nobody.sock")
