@@ -30,7 +30,7 @@ RUNTIME_SECONDS = 5.0
 # A node that is not Ready is looked at this often: CRI has no event for a network that became ready.
 UNREADY_SECONDS = 0.1
 FIRST_RETRY_SECONDS = 0.1
-# Between looks for the sake of what says that it changed.
+# Between a look and the next for the sake of what says that it changed.
 CHANGED_SECONDS = 1.0
 MAX_RETRY_SECONDS = 7.0
 _CONFLICT_TRIES = 5
@@ -88,9 +88,10 @@ class Registrar:
                 continue
             delay = FIRST_RETRY_SECONDS
             if ready:
-                if await is_set_within(self.changed, self._settings.node_status_seconds):
-                    # A device whose health flickers is no reason to write all the time.
-                    await asyncio.sleep(CHANGED_SECONDS)
+                # A device whose health flickers is no reason to write all the time; one that comes is told at once.
+                pause = min(CHANGED_SECONDS, self._settings.node_status_seconds)
+                await asyncio.sleep(pause)
+                await is_set_within(self.changed, self._settings.node_status_seconds - pause)
             else:
                 await self._until_ready()
 

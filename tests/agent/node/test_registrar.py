@@ -172,6 +172,11 @@ def test_devices_that_flicker_do_not_have_the_node_looked_at_all_the_time(tmp_pa
 
         rig.registrar._devices = devices
         await rig.until(lambda: rig.node)
+        await asyncio.sleep(2.0)
+        rig.registrar.changed.set()
+        await asyncio.sleep(0.1)
+        assert len(looks) == 2, "the first is looked at at once"
+        looks.clear()
         for _ in range(500):
             rig.registrar.changed.set()
             await asyncio.sleep(0.01)
