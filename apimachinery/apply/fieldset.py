@@ -7,6 +7,7 @@ stand. No function changes its arguments; results may share parts with them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from apimachinery.apply.elements import order, shown
@@ -19,6 +20,7 @@ __all__ = [
     "from_json",
     "insert",
     "intersection",
+    "of_names",
     "of_paths",
     "path_text",
     "paths",
@@ -46,6 +48,12 @@ def of_paths(found: Iterable[Path]) -> Fields:
     for path in found:
         insert(result, path)
     return result
+
+
+@lru_cache(maxsize=256)
+def of_names(found: tuple[Path, ...]) -> Fields:
+    """The set of paths of names, as ("metadata", "labels"): of an endpoint, the same few for every write."""
+    return of_paths(tuple(f"f:{name}" for name in path) for path in found)
 
 
 def union(left: Fields, right: Fields) -> Fields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -134,7 +134,7 @@ def _seconds(time: str | None) -> float:
 
 
 def stamped(managed: Managed, now: datetime.datetime) -> Managed:
-    return replace(managed, time=format_time(now))
+    return Managed(managed.fields, managed.api_version, format_time(now), managed.written)
 
 
 def bounded(managers: Managers) -> Managers:

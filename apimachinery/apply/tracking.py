@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from apimachinery.apply import conflicts
 from apimachinery.apply.births import UNTRACKED, bare, owned_at_birth, zero_object
-from apimachinery.apply.fieldset import Fields, difference, intersection, of_paths, recursive_difference, union
+from apimachinery.apply.fieldset import Fields, difference, intersection, of_names, recursive_difference, union
 from apimachinery.apply.managers import (
     UPDATE,
     Key,
@@ -128,7 +128,7 @@ def settle(managers: Managers, applier: Key | None, found: Comparisons) -> tuple
 
 def owned(fields: Fields, ignored: Iterable[tuple[str, ...]]) -> Fields:
     """What of a set an endpoint can change."""
-    out = of_paths(tuple(f"f:{name}" for name in path) for path in ignored)
+    out = of_names(tuple(ignored))
     return recursive_difference(fields, out) if out else fields
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from apimachinery.apply.compare import Comparison, compare
-from apimachinery.apply.fieldset import of_paths, recursive_difference
+from apimachinery.apply.fieldset import of_names, recursive_difference
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
 
@@ -60,7 +60,7 @@ class Comparisons:
 
 def tracked(found: Comparison, ignored: Iterable[tuple[str, ...]]) -> Comparison:
     """A comparison without the fields that the endpoint does not touch."""
-    out = of_paths(tuple(f"f:{name}" for name in path) for path in ignored)
+    out = of_names(tuple(ignored))
     if not out:
         return found
     return Comparison(

@@ -57,8 +57,8 @@ class Schema:
 
     def node(self, api_version: str, kind: str) -> Node | None:
         """The type of a kind's objects, or None for what is no built-in kind."""
-        name = self.definition_name(api_version, kind)
-        return None if name is None else self.type(name)
+        name = self._names.get((api_version, kind))
+        return None if name is None else self._roots.get(name) or self.type(name)
 
     def type(self, name: str) -> Node:
         """The node of a definition by its full name; raises KeyError."""
