@@ -39,6 +39,7 @@ def _lists(node: Node, live: list[Any], applied: list[Any]) -> list[Any]:
     """Items in the applied order, live ones that nobody applies keeping their place between their neighbours."""
     left, mine = index(node, live)
     right, theirs = index(node, applied)
+    items = [value for value in live if element_of(node, value) is not None]
     shared = [element for element in right if element in mine]
     step = 0
     merged: list[Any] = []
@@ -63,7 +64,7 @@ def _lists(node: Node, live: list[Any], applied: list[Any]) -> list[Any]:
                 continue
         if i < len(left):
             if left[i] not in theirs:
-                merged.append(live[_position(node, live, i)])
+                merged.append(items[i])
                 i += 1
                 continue
             if left[i] in done:
@@ -74,14 +75,3 @@ def _lists(node: Node, live: list[Any], applied: list[Any]) -> list[Any]:
                 step += 1
             j += 1
     return merged
-
-
-def _position(node: Node, values: list[Any], wanted: int) -> int:
-    """Where the item stands that is the `wanted`-th with an element."""
-    found = -1
-    for at, value in enumerate(values):
-        if element_of(node, value) is not None:
-            found += 1
-            if found == wanted:
-                return at
-    return wanted

@@ -5,13 +5,13 @@ writes for custom resources that keep unknown fields.
 from __future__ import annotations
 
 import datetime
-import sys
 from typing import Any
 
 import pytest
 
 from apimachinery.apply import track_update
 from apimachinery.schema import Node
+from tests.counted import calls
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
 WHOLE: dict[str, Any] = {}
@@ -72,18 +72,8 @@ def test_what_lies_deep_is_looked_at_once() -> None:
                 leaf = {"a": leaf}
             return leaf
 
-        live, counted = written(None, nested(1), "one"), 0
-
-        def count(_frame: object, event: str, _about: object) -> None:
-            nonlocal counted
-            counted += event.endswith("call")
-
-        sys.setprofile(count)
-        try:
-            found = written(live, nested(True), "two")
-        finally:
-            sys.setprofile(None)
-        assert owned(found)["two"] is not None
-        return counted
+        live = written(None, nested(1), "one")
+        assert owned(written(live, nested(True), "two"))["two"] is not None
+        return calls(lambda: written(live, nested(True), "two"))
 
     assert steps(160) < 3 * steps(80)
