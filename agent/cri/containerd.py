@@ -11,14 +11,13 @@ import json
 import secrets
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.cri.channel import Channel
 from agent.cri.errors import CriNotFound
 from agent.cri.messages import pb
-from agent.cri.wire import encode_text, fields
+from agent.cri.wire import bytes_of, encode_text, fields, text_of
 
 NAMESPACE = "k8s.io"
 _SECONDS = 10.0
@@ -96,16 +95,16 @@ class Containerd:
     async def containers(self) -> frozenset[str]:
         """Ids of all containers and sandboxes in its metadata, also those that are just being made."""
         answer = await self._call("containers.v1.Containers/List", b"")
-        return frozenset(_text(item, 1) for item in _repeated(answer, 1))
+        return frozenset(text_of(fields(item), 1) for item in bytes_of(fields(answer), 1))
 
     async def networks(self) -> frozenset[str]:
         """Paths of the network namespaces that any of them names."""
         answer = await self._call("containers.v1.Containers/List", b"")
         found = set()
-        for item in _repeated(answer, 1):
-            for spec in _repeated(item, 5):
+        for item in bytes_of(fields(answer), 1):
+            for spec in bytes_of(fields(item), 5):
                 with contextlib.suppress(ValueError, KeyError, TypeError):
-                    listed = json.loads(next(_repeated(spec, 2), b""))["linux"]["namespaces"]
+                    listed = json.loads(next(iter(bytes_of(fields(spec), 2)), b""))["linux"]["namespaces"]
                     found |= {each.get("path", "") for each in listed if each.get("type") == "network"}
         return frozenset(found - {""})
 
@@ -116,7 +115,7 @@ class Containerd:
 
     async def leases(self) -> tuple[Lease, ...]:
         answer = await self._call("leases.v1.Leases/List", b"")
-        return tuple(Lease(_text(item, 1), _moment(item, 2)) for item in _repeated(answer, 1))
+        return tuple(Lease(text_of(fields(item), 1), _moment(item, 2)) for item in bytes_of(fields(answer), 1))
 
     async def collect_garbage(self, leases: tuple[Lease, ...], snapshotter: str) -> None:
         """Delete the leases, and have what nothing refers to any more collected: by itself containerd does that after a
@@ -151,16 +150,8 @@ def server_pid(path: Path) -> int:
     return pid
 
 
-def _repeated(message: bytes, number: int) -> Iterator[bytes]:
-    return (value for n, value in fields(message) if n == number and isinstance(value, bytes))
-
-
-def _text(message: bytes, number: int) -> str:
-    return next((value.decode("utf-8", "replace") for value in _repeated(message, number)), "")
-
-
 def _moment(message: bytes, number: int) -> float:
     """A google.protobuf.Timestamp as seconds since the epoch."""
-    stamp = dict(fields(next(_repeated(message, number), b"")))
+    stamp = dict(fields(next(iter(bytes_of(fields(message), number)), b"")))
     seconds, nanos = stamp.get(1, 0), stamp.get(2, 0)
     return float(seconds) + float(nanos) / 1e9 if isinstance(seconds, int) and isinstance(nanos, int) else 0.0

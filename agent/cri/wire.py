@@ -1,12 +1,16 @@
-"""A reader for the few protobuf messages of containerd's event service, which CRI's stubs do not hold.
+"""Protobuf by field numbers, for the few messages that CRI's stubs do not hold: containerd's own, those of gRPC's
+health protocol, of plugins that register, of DRA drivers and of device plugins.
 
-Field numbers: containerd `api/services/events/v1/events.proto` and `api/events/{task,container}.proto`.
+Here, too, those of containerd's event service. Field numbers: containerd `api/services/events/v1/events.proto` and
+`api/events/{task,container}.proto`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+Fields = Iterable[tuple[int, int | bytes]]
 
 
 class WireError(Exception):
@@ -48,8 +52,19 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
         at += size
 
 
-def _text(value: int | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+def bytes_of(found: Fields, number: int) -> list[bytes]:
+    """Every value of a field that is bytes, a text or a message."""
+    return [value for which, value in found if which == number and isinstance(value, bytes)]
+
+
+def texts_of(found: Fields, number: int) -> tuple[str, ...]:
+    """Every text of a field."""
+    return tuple(value.decode("utf-8", "replace") for value in bytes_of(found, number))
+
+
+def text_of(found: Fields, number: int) -> str:
+    """The text of a field, of several the last; "" where it is not there."""
+    return (texts_of(found, number) or ("",))[-1]
 
 
 @dataclass(frozen=True)
@@ -63,18 +78,15 @@ class Envelope:
 
     @classmethod
     def decode(cls, data: bytes) -> Envelope:
-        outer = dict(fields(data))
-        payload = b""
-        wrapped = outer.get(4, b"")
-        if isinstance(wrapped, bytes):
-            payload = next((v for n, v in fields(wrapped) if n == 2 and isinstance(v, bytes)), b"")
-        inner = {n: v for n, v in fields(payload) if n in (1, 2)}
-        topic = _text(outer.get(3, b""))
+        outer = list(fields(data))
+        event = b"".join(bytes_of(outer, 4)[-1:])
+        payload = list(fields(b"".join(bytes_of(fields(event), 2)[:1])))
+        topic = text_of(outer, 3)
         return cls(
-            namespace=_text(outer.get(2, b"")),
+            namespace=text_of(outer, 2),
             topic=topic,
-            container_id=_text(inner.get(1, b"")),
-            exec_id=_text(inner.get(2, b"")) if topic in ("/tasks/exit", "/tasks/delete") else "",
+            container_id=text_of(payload, 1),
+            exec_id=text_of(payload, 2) if topic in ("/tasks/exit", "/tasks/delete") else "",
         )
 
 

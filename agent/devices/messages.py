@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from agent.cri.wire import encode_bytes, encode_text, fields
+from agent.cri.wire import Fields, bytes_of, encode_bytes, encode_text, fields, text_of, texts_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Outcome:
 
 def plugin_info(data: bytes) -> PluginInfo:
     """Of a GetInfo answer. Raises WireError."""
-    found = _all(data)
+    found = list(fields(data))
     return PluginInfo(text_of(found, 1), text_of(found, 2), text_of(found, 3), texts_of(found, 4))
 
 
@@ -78,14 +78,11 @@ def unprepared(data: bytes) -> dict[str, Outcome]:
     return {uid: Outcome(error=text_of(found, 1)) for uid, found in _entries(data)}
 
 
-Fields = list[tuple[int, int | bytes]]
-
-
 def _entries(data: bytes) -> Iterator[tuple[str, Fields]]:
     """The map of claims: keys and what lies in each message."""
-    for entry in bytes_of(_all(data), 1):
-        pair = _all(entry)
-        yield text_of(pair, 1), _all(b"".join(bytes_of(pair, 2)))
+    for entry in bytes_of(fields(data), 1):
+        pair = list(fields(entry))
+        yield text_of(pair, 1), list(fields(b"".join(bytes_of(pair, 2))))
 
 
 def _claim(claim: ClaimRef) -> bytes:
@@ -93,24 +90,5 @@ def _claim(claim: ClaimRef) -> bytes:
 
 
 def _device(data: bytes) -> Device:
-    found = _all(data)
+    found = list(fields(data))
     return Device(text_of(found, 2), text_of(found, 3), texts_of(found, 1), texts_of(found, 4), text_of(found, 5))
-
-
-def _all(data: bytes) -> Fields:
-    return list(fields(data))
-
-
-def bytes_of(found: Fields, number: int) -> list[bytes]:
-    """Every value of a field that is bytes, a text or a message."""
-    return [value for which, value in found if which == number and isinstance(value, bytes)]
-
-
-def texts_of(found: Fields, number: int) -> tuple[str, ...]:
-    """Every text of a field."""
-    return tuple(value.decode("utf-8", "replace") for value in bytes_of(found, number))
-
-
-def text_of(found: Fields, number: int) -> str:
-    """The text of a field, of several the last; "" where it is not there."""
-    return (texts_of(found, number) or ("",))[-1]

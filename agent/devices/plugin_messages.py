@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agent.cri.wire import encode_bytes, encode_number, encode_text, fields
-from agent.devices.messages import bytes_of, text_of, texts_of
+from agent.cri.wire import bytes_of, encode_bytes, encode_number, encode_text, fields, text_of, texts_of
 
 HEALTHY = "Healthy"
 T = TypeVar("T")
