@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -29,6 +30,9 @@ _COMPARED = re.compile(r"(.+?)\s*(==|!=|<=|>=|<|>)\s*(.+)")
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 # Filters and brackets in filters and brackets. Nobody writes more, and each is a call in a call.
 _MOST_NESTED = 32
+# Characters of a path, some of which are looked at once for each of the others; and values that one step may find: with
+# every `..` or union the same ones are found again, many times over.
+_LONGEST, _MOST_FOUND = 2000, 10_000
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda left, right: left < right,
     "<=": lambda left, right: left <= right,
@@ -43,14 +47,16 @@ class JsonPathError(ValueError):
 
 def compiled(text: str, depth: int = 0) -> Find:
     """From `.spec.a`, without braces, to what finds its values in an object, in order. depth: in how many filters and
-    brackets it stands. Raises JsonPathError.
+    brackets it stands. Of more values than anybody looks at it finds the first. Raises JsonPathError.
     """
+    if len(text) > _LONGEST:
+        raise JsonPathError(f"a path of more than {_LONGEST} characters")
     steps = _steps(text, depth)
 
     def find(root: Any) -> list[Any]:
         found = [root]
         for step in steps:
-            found = [inner for value in found for inner in step(value)]
+            found = list(islice((inner for value in found for inner in step(value)), _MOST_FOUND))
         return found
 
     return find

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -58,6 +59,7 @@ def test_what_a_path_finds(path: str, found: list[Any]) -> None:
         f".a[{'9' * 5000}]",
         f".a[?(@.b=={'9' * 5000})]",
         ".a" + "[?(@.b" * 1000 + ")]" * 1000,
+        ".a" * 1001,
     ],
 )
 def test_what_is_no_path(path: str) -> None:
@@ -70,6 +72,16 @@ def test_what_lies_deep_is_found() -> None:
     for _ in range(2000):
         deep = [deep]
     assert compiled("..last")(deep) == [1]
+
+
+@pytest.mark.parametrize("path", [".................z", "[*,*,*,*,*,*,*]" * 8 + ".z"])
+def test_nothing_is_found_again_and_again_for_ever(path: str) -> None:
+    deep: Any = 1
+    for _ in range(30):
+        deep = [deep]
+    begun = time.thread_time()
+    assert compiled(path)(deep) == []
+    assert time.thread_time() - begun < 2
 
 
 def test_a_value_as_text() -> None:
