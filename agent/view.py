@@ -82,7 +82,7 @@ class RuntimeView(Protocol):
         """After the log file was renamed (CRI ReopenContainerLog)."""
 
     async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
-        """Have the container written to a file; `timeout` in seconds, 0: the runtime's usual. Raises CriError."""
+        """Have the container written to a file; `timeout` in seconds, where more than usual. Raises CriError."""
 
     async def usage(self) -> list[ContainerUsage]: ...
 

@@ -132,9 +132,10 @@ class CriClient:
         await self._runtime("ReopenContainerLog", request, pb.ReopenContainerLogResponse)
 
     async def checkpoint(self, container_id: str, location: Path, timeout: int) -> None:
-        """Write the container to a file; `timeout` in seconds, 0: that of all calls."""
-        request = pb.CheckpointContainerRequest(container_id=container_id, location=str(location), timeout=timeout)
-        await self._runtime("CheckpointContainer", request, pb.CheckpointContainerResponse, timeout or self._timeout)
+        """Write the container to a file; `timeout` in seconds, where that is more than all calls have."""
+        seconds = max(timeout, int(self._timeout))
+        request = pb.CheckpointContainerRequest(container_id=container_id, location=str(location), timeout=seconds)
+        await self._runtime("CheckpointContainer", request, pb.CheckpointContainerResponse, max(seconds, self._timeout))
 
     async def container_stats(self) -> list[Any]:
         """CRI ContainerStats of every container."""

@@ -48,7 +48,7 @@ def _failed(namespace: str, pod: str, container: str, why: str) -> Refused:
 
 
 def _timeout(request: web.BaseRequest) -> int:
-    """Seconds, of several the last; 0 leaves it to the runtime's client."""
+    """Seconds, of several the last; no more than usual is as usual."""
     given = request.query.getall("timeout", [])
     number = whole(given[-1]) if given else 0
     if number is None or not -INT64 <= number < INT64:
