@@ -32,12 +32,13 @@ Map = dict[str, Any]
 
 
 def strategic_merge(obj: Map, patch: Map, node: Node) -> tuple[Map, Map]:
-    """The patched copy of `obj`, whose type is `node`, and what the merge leaves of the patch: refusals show that.
+    """`obj` patched, whose type is `node`, in a new object, and what the merge leaves of the patch: refusals show that.
+    Neither argument is changed; what the patch does not reach is shared with `obj`.
 
     Raises BadRequest for malformed directives and ApiError (500, no reason) for patches that cannot be carried out.
     """
     left: Map = jsontext.copied(patch)
-    merged = _map(jsontext.copied(obj), left, node)
+    merged = _map(obj, left, node)
     # The object has parts of it.
     return merged, jsontext.copied(left)
 
@@ -45,6 +46,7 @@ def strategic_merge(obj: Map, patch: Map, node: Node) -> tuple[Map, Map]:
 def _map(original: Map, patch: Map, node: Node | None) -> Map:
     if DIRECTIVE in patch:
         return _whole(patch)
+    original = dict(original)
     _retain(original, patch)
     _reorder(original, patch, node)
     for key, value in patch.items():

@@ -179,6 +179,32 @@ def test_refused(patch: dict[str, Any], code: int, message: str | None) -> None:
         assert raised.value.message == message
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"name": None, "labels": {"a": "2", "b": None}}},
+        {"spec": {"containers": [{"name": "c", "image": "new", "resources": {"limits": {"cpu": "2"}}}]}},
+        {"spec": {"$retainKeys": ["volumes"], "volumes": [{"name": "v", "emptyDir": {}}]}},
+        {"spec": {"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/"}}]}},
+        {"spec": {"$setElementOrder/containers": [{"name": "d"}, {"name": "c"}], "containers": [{"name": "d"}]}},
+        {"metadata": {"$deleteFromPrimitiveList/finalizers": ["f"], "finalizers": ["g"]}},
+        {"spec": {"containers": [{"$patch": "replace"}, {"name": "e", "image": "i"}]}},
+        {"spec": {"$patch": "replace", "nodeName": "n"}},
+    ],
+    ids=str,
+)
+def test_what_is_patched_stays_as_it_was(change: dict[str, Any]) -> None:
+    containers = [{"name": "c", "image": "i", "resources": {"limits": {"cpu": "1"}}}, {"name": "d", "image": "i"}]
+    spec = {"containers": containers, "volumes": [{"name": "v", "secret": {"secretName": "s"}}]}
+    obj = {"metadata": {"name": "p", "labels": {"a": "1", "b": "1"}, "finalizers": ["f"]}, "spec": spec}
+    before = copy.deepcopy((obj, change))
+    result, left = strategic_merge(obj, change, node("v1", "Pod"))
+    assert (obj, change) == before and result != obj
+    # What is left of the patch is nobody else's, either.
+    left.clear()
+    assert strategic_merge(obj, change, node("v1", "Pod"))[0] == result
+
+
 names_of_items = st.lists(st.sampled_from("abcdez"), unique=True, max_size=5)
 
 
