@@ -14,6 +14,7 @@ __all__ = [
     "check_annotations",
     "check_finalizers",
     "check_labels",
+    "check_manager",
     "check_managers",
     "check_owners",
     "check_stem",
@@ -23,6 +24,7 @@ Found = list[FieldError]
 CheckName = Callable[[str], tuple[str, ...]]
 _ANNOTATIONS_LIMIT = 256 * 1024
 _LONGEST_MANAGER, _LONGEST_SUBRESOURCE = 128, 256
+_TOLD = 1000
 # How upstream's type has them.
 _REFERENCE = ("apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion")
 
@@ -119,23 +121,33 @@ def check_finalizers(values: list[str], path: str) -> Found:
     return found
 
 
+def check_manager(manager: str, path: str) -> Found:
+    """The name of who owns fields. Each fault is told with the whole of it: of one that is too long, the first."""
+    too_long = len(manager.encode()) > _LONGEST_MANAGER
+    found = [errors.too_long(path, _LONGEST_MANAGER)] if too_long else []
+    at = 0
+    for letter in manager:
+        if not letter.isprintable():
+            found.append(errors.invalid(path, manager, f"invalid character U+{ord(letter):04X} (at position {at})"))
+            if too_long:
+                break
+        at += len(letter.encode())
+    return found
+
+
 def check_managers(entries: list[Obj], path: str) -> Found:
-    """Who owns which fields, as far as that can be told from the entries alone."""
+    """Who owns which fields, as far as that can be told from the entries alone; not much more than a message tells."""
     found: Found = []
     for index, entry in enumerate(entries):
-        where, manager = f"{path}[{index}]", entry.get("manager") or ""
+        if len(found) >= _TOLD:
+            break
+        where = f"{path}[{index}]"
         if entry.get("operation") not in ("Apply", "Update"):
             text = "must be `Apply` or `Update`"
             found.append(errors.invalid(f"{where}.operation", entry.get("operation") or "", text))
         if entry.get("fieldsType") and entry["fieldsType"] != "FieldsV1":
             found.append(errors.invalid(f"{where}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
-        if len(manager.encode()) > _LONGEST_MANAGER:
-            found.append(errors.too_long(f"{where}.manager", _LONGEST_MANAGER))
-        for place, letter in enumerate("" if manager.isprintable() else manager):
-            if not letter.isprintable():
-                at = len(manager[:place].encode())
-                text = f"invalid character U+{ord(letter):04X} (at position {at})"
-                found.append(errors.invalid(f"{where}.manager", manager, text))
+        found += check_manager(entry.get("manager") or "", f"{where}.manager")
         if len((entry.get("subresource") or "").encode()) > _LONGEST_SUBRESOURCE:
             found.append(errors.too_long(f"{where}.subresource", _LONGEST_SUBRESOURCE))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from apimachinery import errors
+from apimachinery import errors, objectmeta
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing
@@ -32,13 +32,7 @@ def write_context(request: Request, options_kind: str, applying: bool = False) -
         problems.append(errors.required("fieldManager", "is required for apply patch"))
     if options_kind == "PatchOptions" and not applying and "force" in request.query:
         problems.append(errors.field_forbidden("force", "may not be specified for non-apply patch"))
-    if len(manager) > 128:
-        problems.append(errors.too_long("fieldManager", 128))
-    for index, character in enumerate(manager):
-        if not character.isprintable():
-            # Upstream counts bytes.
-            text = f"invalid character U+{ord(character):04X} (at position {len(manager[:index].encode())})"
-            problems.append(errors.invalid("fieldManager", manager, text))
+    problems += objectmeta.check_manager(manager, "fieldManager")
     if any(value != "All" for value in dry):
         problems.append(errors.not_supported("dryRun", list(dry), ("All",)))
     if validation not in ("", "Ignore", "Warn", "Strict"):

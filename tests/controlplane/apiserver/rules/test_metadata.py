@@ -120,3 +120,15 @@ def test_where_a_kind_is_looked_at_anew_its_stem_is_again() -> None:
     assert metadata.validate_change(stem, old, ("change",), dns1123_subdomain) == []
     (found,) = metadata.validate_change(stem, old, CHANGE_THEN_NEW, dns1123_subdomain)
     assert str(found).startswith('metadata.generateName: Invalid value: "A_": a lowercase RFC 1123 subdomain')
+
+
+def test_a_manager_with_faults_without_end_is_told_of_as_far_as_a_message_goes() -> None:
+    (first, second, *rest) = objectmeta.check_manager("a\u00e9\u0001" + "\u0002" * 500, "m")
+    assert (first.reason, second.text.rpartition(": ")[2]) == (
+        "FieldValueTooLong",
+        "invalid character U+0001 (at position 3)",
+    )
+    assert not rest
+    assert len(objectmeta.check_manager("\u0002" * 128, "m")) == 128
+    entry = {"manager": "\u0001" * 128, "operation": "Apply"}
+    assert len(objectmeta.check_managers([entry] * 100, "m")) < 1200
