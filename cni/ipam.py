@@ -20,7 +20,7 @@ TIMEOUT = 30.0
 
 def kind(request: Request) -> str:
     """The configured IPAM plugin, "" for none."""
-    return str((request.config.get("ipam") or {}).get("type") or "")
+    return str(request.section("ipam").get("type") or "")
 
 
 def add(request: Request, host: Host) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apimachinery.kit.netlink import Netlink, links
-from cni import types
+from cni import capabilities, types
 from cni.host import Host
 from cni.skel import Plugin, Request
 from cni.types import CniError, Result
@@ -14,6 +14,7 @@ MAC = "00:00:00:00:00:00"
 
 
 def add(request: Request, host: Host) -> Result:
+    capabilities.given(request, "loopback", ())
     with Netlink(Path(request.netns)) as pod:
         pod.do(links.change("lo", up=True))
         found = [str(a.interface) for a in pod.addresses(pod.index("lo"))]

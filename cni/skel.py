@@ -50,6 +50,15 @@ class Request:
     def network(self) -> str:
         return str(self.config.get("name", ""))
 
+    def section(self, *keys: str) -> Mapping[str, Any]:
+        """The configuration's object at these keys, an empty one where there is none. CniError(6) for anything else."""
+        found: Any = self.config
+        for place, key in enumerate(keys, 1):
+            found = found.get(key) or {}
+            if not isinstance(found, Mapping):
+                raise CniError(types.DECODING_FAILURE, f"{'.'.join(keys[:place])} is not an object")
+        return found  # type: ignore[no-any-return]
+
     def valid_attachments(self) -> set[tuple[str, str]]:
         """For GC: (container id, interface) of every attachment the runtime still knows."""
         key = "cni.dev/valid-attachments"

@@ -63,8 +63,9 @@ def to_version(result: Result, version: str) -> Result:
     written: Result = {"cniVersion": version}
     interfaces = result.get("interfaces")
     if interfaces:
-        known = ("name", "mac", "mtu", "sandbox") if at_least(version, "1.1.0") else ("name", "mac", "sandbox")
-        written["interfaces"] = [{k: i[k] for k in known if i.get(k)} for i in interfaces]
+        # The newest has mtu, socketPath and pciID, and what a plugin before ours adds is not ours to drop.
+        known = None if at_least(version, "1.1.0") else ("name", "mac", "sandbox")
+        written["interfaces"] = [{k: i[k] for k in known or i if i.get(k)} for i in interfaces]
     if result.get("ips"):
         written["ips"] = [_ip_of(ip, version) for ip in result["ips"]]
     if result.get("routes"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apimachinery.kit.netlink.tc import Bucket
-from cni import types
+from cni import capabilities, types
 from cni.skel import Request
 from cni.types import CniError
 
@@ -33,7 +33,7 @@ def parse(request: Request) -> Bounds:
 
     CniError(2) for settings this plugin lacks, CniError(6) and (7) for wrong ones.
     """
-    asked = (request.config.get("runtimeConfig") or {}).get("bandwidth") or {}
+    asked = capabilities.given(request, "bandwidth", {"bandwidth"}).get("bandwidth") or {}
     if not isinstance(asked, Mapping):
         raise CniError(types.DECODING_FAILURE, "runtimeConfig.bandwidth is not an object")
     for key in _UNSUPPORTED:

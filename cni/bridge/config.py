@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from apimachinery.kit.netlink.links import NAME_LIMIT, mac_bytes
-from cni import types
+from cni import capabilities, ipam, types
 from cni.backend import BACKENDS
 from cni.bridge import vlan
 from cni.bridge.vlan import Vlans
@@ -65,7 +65,7 @@ def parse(request: Request) -> Config:
         vlans=vlan.parse(given),
         dns=_dns(given),
     )
-    if config.left_down and (given.get("ipam") or {}).get("type"):
+    if config.left_down and ipam.kind(request):
         text = "cannot use IPAM when disableContainerInterface is set: who has no interface has no address"
         raise CniError(types.INVALID_CONFIG, text)
     if config.hairpin and config.promiscuous:
@@ -84,9 +84,8 @@ def _masquerade_by(given: Mapping[str, Any]) -> str:
 
 def _mac(request: Request) -> str:
     """The capability wins over args.cni, that over CNI_ARGS, that over the configuration."""
-    runtime = request.config.get("runtimeConfig") or {}
-    cni_args = (request.config.get("args") or {}).get("cni") or {}
-    mac = runtime.get("mac") or cni_args.get("mac") or request.arguments.get("MAC") or request.config.get("mac")
+    mac = _runtime(request).get("mac") or request.section("args", "cni").get("mac")
+    mac = mac or request.arguments.get("MAC") or request.config.get("mac")
     if not mac:
         return ""
     try:
@@ -94,6 +93,15 @@ def _mac(request: Request) -> str:
     except ValueError:
         raise CniError(types.INVALID_CONFIG, f"mac {mac!r} is not an Ethernet address") from None
     return str(mac).lower()
+
+
+def _runtime(request: Request) -> Mapping[str, Any]:
+    """The plugin for addresses is asked with the same configuration, and one that is not ours knows what it acts on."""
+    by = ipam.kind(request)
+    known = {"mac", *(capabilities.OF_ADDRESSES if by else ())}
+    if by and by not in ipam.OURS:
+        known |= request.section("runtimeConfig").keys() - capabilities.OF_OTHERS
+    return capabilities.given(request, "bridge", known)
 
 
 def _dns(given: Mapping[str, Any]) -> dict[str, Any]:

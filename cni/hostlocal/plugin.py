@@ -34,7 +34,8 @@ def parse_config(request: Request) -> Config:
     ipam = request.config.get("ipam")
     if not isinstance(ipam, Mapping):
         raise CniError(types.INVALID_CONFIG, "IPAM config missing 'ipam' key")
-    runtime = request.config.get("runtimeConfig") or {}
+    # What else is asked for is for the plugin that asks for addresses.
+    runtime = request.section("runtimeConfig")
     sets = ranges.parse_sets(ipam, runtime.get("ipRanges") or ())
     requested = _requested(request, runtime)
     for address in requested:
@@ -77,7 +78,7 @@ def add(request: Request, host: Host) -> Result:
 
 def delete(request: Request, host: Host) -> None:
     """Releases whatever the attachment holds; the ranges may have changed since."""
-    ipam = request.config.get("ipam") or {}
+    ipam = request.section("ipam")
     directory = Path(ipam.get("dataDir") or DATA_DIR)
     if not (directory / request.network).is_dir():
         return
@@ -160,7 +161,7 @@ def _reserve(
 
 
 def _requested(request: Request, runtime: Mapping[str, Any]) -> tuple[Address, ...]:
-    cni_args = (request.config.get("args") or {}).get("cni") or {}
+    cni_args = request.section("args", "cni")
     given: list[str] = [*(runtime.get("ips") or ()), *(cni_args.get("ips") or ())]
     if request.arguments.get("IP"):
         given += request.arguments["IP"].split(",")

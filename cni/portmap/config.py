@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cni import types
+from cni import capabilities, types
 from cni.backend import BACKENDS, IPTABLES, NFTABLES
 from cni.portmap.plan import DEFAULT_MARK_BIT, PROTOCOLS, Forward, Holder, Special
 from cni.skel import Request
@@ -25,7 +25,7 @@ def parse(request: Request) -> Holder:
     pod lacks.
     """
     snat, (backend, special) = _snat(request.config), _backend(request.config)
-    given = (request.config.get("runtimeConfig") or {}).get("portMappings") or []
+    given = capabilities.given(request, "portmap", {"portMappings"}).get("portMappings") or []
     if not isinstance(given, list):
         raise CniError(types.DECODING_FAILURE, "runtimeConfig.portMappings is not a list")
     if given and request.previous is None:

@@ -1,6 +1,8 @@
 """Every key of upstream's documentation is read or refused by name: none is accepted and then ignored in silence.
 
-Source: https://www.cni.dev/plugins/current/ (bridge, host-local, portmap, bandwidth).
+So is every capability that a runtime may hand over.
+
+Source: https://www.cni.dev/plugins/current/ (bridge, host-local, portmap, bandwidth), https://www.cni.dev/docs/conventions/
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from apimachinery.kit.netlink import Netlink
+from cni import loopback
 from cni.bandwidth import config as bandwidth
 from cni.bridge import config as bridge
+from cni.host import Host
 from cni.hostlocal import plugin as hostlocal
 from cni.portmap import config as portmap
 from cni.skel import Request
-from cni.types import UNSUPPORTED_FIELD, CniError
+from cni.types import DECODING_FAILURE, UNSUPPORTED_FIELD, CniError
 
 PARSE: dict[str, Callable[[Request], object]] = {
     "bridge": bridge.parse,
@@ -78,8 +83,22 @@ READ: dict[str, dict[str, dict[str, Any]]] = {
         "runtimeConfig.bandwidth": {"runtimeConfig": {"bandwidth": RATES}},
     },
 }
+GUID = {"runtimeConfig": {"infinibandGUID": "c2:11:22:33:44:55:66:77"}}
 REFUSED: dict[str, dict[str, dict[str, Any]]] = {
+    "bridge": {
+        "infinibandGUID": GUID,
+        "deviceID": {"runtimeConfig": {"deviceID": "0000:00:01.0"}, "ipam": {"type": "host-local"}},
+        "dns": {"runtimeConfig": {"dns": {"servers": ["10.0.0.10"]}}, "ipam": {"type": "elsewhere"}},
+        "ips": {"runtimeConfig": {"ips": ["10.1.0.9"]}},
+        "vlanID": {"runtimeConfig": {"vlanID": 7}, "ipam": {"type": "host-local"}},
+    },
+    "portmap": {
+        "infinibandGUID": GUID,
+        "bandwidth": {"runtimeConfig": {"bandwidth": RATES}},
+    },
     "bandwidth": {
+        "infinibandGUID": GUID,
+        "portMappings": {"runtimeConfig": {"portMappings": PORTS}},
         "shapedSubnets": {"shapedSubnets": ["10.0.0.0/8"], **RATES},
         "unshapedSubnets": {"unshapedSubnets": ["10.0.0.0/8"], **RATES},
     },
@@ -101,3 +120,32 @@ def test_a_key_that_is_not_read_is_refused_by_name(plugin: str, key: str) -> Non
     with pytest.raises(CniError, match=key) as refused:
         parsed(plugin, REFUSED[plugin][key])
     assert refused.value.code == UNSUPPORTED_FIELD
+
+
+def test_what_another_plugin_for_addresses_may_act_on_is_left_to_it() -> None:
+    asked = {"runtimeConfig": {"pool": "blue", "ips": ["10.1.0.9"]}}
+    assert parsed("bridge", {**asked, "ipam": {"type": "elsewhere"}}) == parsed("bridge", {})
+
+
+def test_what_the_plugin_that_asks_for_addresses_is_asked_is_not_host_locals() -> None:
+    assert parsed("host-local", GUID) == parsed("host-local", {})
+
+
+def test_loopback_acts_on_no_capability() -> None:
+    with pytest.raises(CniError, match="infinibandGUID") as refused, Netlink() as kernel:
+        loopback.add(Request("ADD", "c1", "/x", "lo", config=GUID), Host(kernel, lambda: None))
+    assert refused.value.code == UNSUPPORTED_FIELD
+
+
+@pytest.mark.parametrize(
+    ("plugin", "wrong"),
+    [
+        *((plugin, {"runtimeConfig": 7}) for plugin in PARSE),
+        *((plugin, {"args": wrong}) for plugin in ("bridge", "host-local") for wrong in ("mac", {"cni": [1]})),
+        ("bridge", {"ipam": ["x"]}),
+    ],
+)
+def test_what_has_to_be_an_object_is_one(plugin: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(CniError, match="is not an object") as refused:
+        parsed(plugin, wrong)
+    assert refused.value.code == DECODING_FAILURE

@@ -141,6 +141,13 @@ def test_the_newest_result_keeps_everything() -> None:
     assert "version" not in types.to_version(RESULT, "1.0.0")["ips"][0]
 
 
+def test_of_what_a_plugin_before_ours_told_nothing_is_dropped() -> None:
+    """The result of a chained plugin is the one before it: socketPath and pciID are the specification's since 1.1."""
+    told = {"name": "vf0", "sandbox": "/run/netns/x", "socketPath": "/run/vhost", "pciID": "0000:00:01.0", "more": "x"}
+    previous = {"cniVersion": "1.1.0", "interfaces": [told], "ips": [], "routes": [], "dns": {}}
+    assert types.to_version(types.from_version(previous), "1.1.0")["interfaces"] == [told]
+
+
 def test_gc_needs_well_formed_attachments() -> None:
     request = Request("GC", config={"cni.dev/valid-attachments": [{"containerID": "a", "ifname": "eth0"}]})
     assert request.valid_attachments() == {("a", "eth0")}
