@@ -16,11 +16,11 @@ from apimachinery.objects import Obj
 from apimachinery.schema import Schema, as_met, duplicate_fields, merged_repeats
 from controlplane.apiserver import unstructured
 from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.formats.media import JSON, PROTOBUF, YAML
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.registry.context import Context
 from controlplane.apiserver.request import Request
 
-JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
 _ACCEPTED = ", ".join((JSON, YAML, PROTOBUF))
 _TYPE_META = 'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'

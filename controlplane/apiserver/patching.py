@@ -20,18 +20,12 @@ from apimachinery.patch import complaints
 from apimachinery.patch.directives import go_text
 from apimachinery.timestamps import now
 from controlplane.apiserver import codec, ownership
+from controlplane.apiserver.formats.media import CUSTOM_PATCHES, JSON_PATCH, MERGE_PATCH, PATCHES, STRATEGIC
 from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Context
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.router import is_true
 
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-APPLY_YAML, APPLY_CBOR = "application/apply-patch+yaml", "application/apply-patch+cbor"
-PLAIN_PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC)
-_TYPES = (*PLAIN_PATCHES, APPLY_YAML)
-_OF_CUSTOM = (JSON_PATCH, MERGE_PATCH, APPLY_YAML)
 _UNKNOWN = "the body of the request was in an unknown format - accepted media types include: "
 
 
@@ -53,8 +47,8 @@ class Patches:
     async def read(self, request: Request, kind: Kind, context: Context) -> Patch:
         media = media_type(request)
         custom = context.catalog.custom(request.served) is not None
-        if media not in (_OF_CUSTOM if custom else _TYPES):
-            told = f"{_UNKNOWN}{', '.join(_OF_CUSTOM)}" if custom else "415: Unsupported Media Type"
+        if media not in (CUSTOM_PATCHES if custom else PATCHES):
+            told = f"{_UNKNOWN}{', '.join(CUSTOM_PATCHES)}" if custom else "415: Unsupported Media Type"
             raise errors.UnsupportedMediaType(told, details={})
         body = await request.body()
         context.size = len(body)

@@ -13,7 +13,8 @@ from apimachinery.objects import Obj, dumps, loads
 from controlplane.apiserver.catalog.catalog import Current
 from controlplane.apiserver.discovery import Discovery, Sources
 from controlplane.apiserver.formats import compression, negotiate
-from controlplane.apiserver.formats.encodings import JSON, Json
+from controlplane.apiserver.formats.encodings import Json
+from controlplane.apiserver.formats.media import JSON
 from controlplane.apiserver.openapi import gnostic, merging
 from controlplane.apiserver.openapi.documents import Documents
 from controlplane.apiserver.replies import missing_page, not_allowed

@@ -15,9 +15,10 @@ from controlplane.apiserver import codec, listing, pages
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.encoding import Negotiate
+from controlplane.apiserver.formats.media import APPLY_YAML, PLAIN_PATCHES
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
-from controlplane.apiserver.patching import APPLY_YAML, PLAIN_PATCHES, Patcher, media_type
+from controlplane.apiserver.patching import Patcher, media_type
 from controlplane.apiserver.reading import many, one
 from controlplane.apiserver.registry import Registry, metadata
 from controlplane.apiserver.registry.conflicts import conflict, unlike

@@ -4,6 +4,6 @@ Owns content negotiation and every encoding but plain JSON (which the core serve
 and JSON for people, each of objects whole, as Tables or as metadata only; and when an answer is compressed. Never
 changes an object and never decides what is answered.
 
-Reading order: `accept` (the header as values), `encodings` (values as bytes), `shapes` (what of an object is shown),
-`negotiate` (the choice), `compression`.
+Reading order: `media` (names of types), `accept` (the header as values), `encodings` (values as bytes), `shapes` (what
+of an object is shown), `negotiate` (the choice), `compression`.
 """

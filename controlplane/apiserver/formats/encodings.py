@@ -13,10 +13,7 @@ from apimachinery import protobuf, yamltext
 from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps
 from apimachinery.protobuf.varint import varint
-
-JSON = "application/json"
-YAML = "application/yaml"
-PROTOBUF = "application/vnd.kubernetes.protobuf"
+from controlplane.apiserver.formats.media import JSON, PROTOBUF, YAML
 
 
 class Encoding(Protocol):

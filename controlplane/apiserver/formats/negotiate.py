@@ -9,7 +9,8 @@ from apimachinery import accept, errors
 from apimachinery.errors import NotAcceptable
 from apimachinery.kinds import Kind
 from controlplane.apiserver.encoding import Format
-from controlplane.apiserver.formats.encodings import JSON, PROTOBUF, YAML, Encoding, Json, Protobuf, Yaml
+from controlplane.apiserver.formats.encodings import Encoding, Json, Protobuf, Yaml
+from controlplane.apiserver.formats.media import JSON, PROTOBUF, YAML
 from controlplane.apiserver.formats.shapes import META_VERSIONS, Converted, MetadataFormat, TableFormat, WholeFormat
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.tables.workloads import SCALE

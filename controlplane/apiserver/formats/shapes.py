@@ -10,7 +10,8 @@ from itertools import chain
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver.encoding import Format
-from controlplane.apiserver.formats.encodings import PROTOBUF, Encoding, Json
+from controlplane.apiserver.formats.encodings import Encoding, Json
+from controlplane.apiserver.formats.media import PROTOBUF
 from controlplane.apiserver.tables import render
 from controlplane.apiserver.tables.plain import NAME_AND_BIRTH
 from controlplane.apiserver.tables.spec import Table

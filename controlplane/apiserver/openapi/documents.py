@@ -9,20 +9,13 @@ from typing import Any
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, dumps, loads
 from controlplane.apiserver.catalog.resource import Resource
+from controlplane.apiserver.formats.media import JSON, PROTOBUF
 from controlplane.apiserver.openapi import gnostic, operations, schemas
 from controlplane.apiserver.openapi.operations import Operation, PathItem
 from controlplane.apiserver.openapi.schemas import Types
 
-JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
-ANSWER_TYPES = (JSON, YAML, PROTOBUF)
-WATCH_TYPES = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
-PATCH_TYPES = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
-LOG_TYPES = ("text/plain", JSON, YAML, PROTOBUF)
+# Upstream tells of watches where protobuf is told of, too.
+WATCH_TYPES = (f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 INTEGERS = frozenset(
     {"limit", "timeoutSeconds", "gracePeriodSeconds", "limitBytes", "ports", "sinceSeconds", "tailLines"}
 )
@@ -46,7 +39,7 @@ BOOLEANS = frozenset(
 )
 PRETTY = "pretty"
 # Raised whenever documents of the same kinds come out otherwise: clients keep what they have by its address.
-_RENDERING = "3"
+_RENDERING = "4"
 
 
 def _parameter_type(name: str) -> Obj:
@@ -87,8 +80,7 @@ def _operation_v3(operation: Operation, item: PathItem) -> Obj:
     if names := _queries(operation, item):
         out["parameters"] = [{"name": name, "in": "query", "schema": _parameter_type(name)} for name in names]
     if operation.body:
-        types = PATCH_TYPES if operation.body == operations.PATCH else ("*/*",)
-        out["requestBody"] = {"content": {t: {"schema": _refer(operation.body)} for t in types}}
+        out["requestBody"] = {"content": {t: {"schema": _refer(operation.body)} for t in operation.reads}}
         if operation.body != operations.DELETE_OPTIONS:
             out["requestBody"]["required"] = True
     out["responses"] = _responses_v3(operation)
@@ -105,9 +97,10 @@ def _extensions(operation: Operation) -> Obj:
 
 def _responses_v3(operation: Operation) -> Obj:
     if operation.stream or not operation.answer:
-        read = {t: {"schema": {"type": "string"}} for t in (LOG_TYPES if operation.action == "get" else ("*/*",))}
-        return _responses(operation, {"content": read})
-    types = ANSWER_TYPES + (WATCH_TYPES if operation.action == "list" else ())
+        streamed = ("text/plain", *operation.writes) if operation.action == "get" else operations.ANYTHING
+        return _responses(operation, {"content": {t: {"schema": {"type": "string"}} for t in streamed}})
+    watched = operation.action == "list" and PROTOBUF in operation.writes
+    types = operation.writes + (WATCH_TYPES if watched else ())
     content = {t: {"schema": _refer(operation.answer)} for t in types}
     return _responses(operation, {"content": content})
 
@@ -156,9 +149,11 @@ def _own(schema: Obj, kind: Kind) -> Obj:
     return {**schema, _IDENTITIES: own} if len(listed) > 1 and own else schema
 
 
-def document_v3(kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = ()) -> Obj:
-    """The OpenAPI 3.0 document of the kinds of one group version. returned: see operations.paths."""
-    items = list(operations.paths(kinds, types, returned))
+def document_v3(
+    kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = (), custom: Container[Kind] = ()
+) -> Obj:
+    """The OpenAPI 3.0 document of the kinds of one group version. returned, custom: see operations.paths."""
+    items = list(operations.paths(kinds, types, returned, custom))
     names = types.closure(_roots(items, kinds, types))
     shown = {name: _own(types.convert_v3(name), kinds[0]) for name in names}
     return {
@@ -180,11 +175,11 @@ def _operation_v2(operation: Operation, item: PathItem) -> Obj:
     if operation.answer and not operation.stream:
         answer = {"$ref": schemas.V2_PREFIX + operation.answer}
     return {
-        "consumes": list(PATCH_TYPES) if operation.body == operations.PATCH else ["*/*"],
+        "consumes": list(operation.reads),
         "description": operation.summary,
         "operationId": operation.identity,
         **({"parameters": parameters} if parameters else {}),
-        "produces": ["*/*"] if operation.stream else list(ANSWER_TYPES),
+        "produces": list(operations.ANYTHING if operation.stream else operation.writes),
         "responses": _responses(operation, {"schema": answer}),
         "schemes": ["https"],
         "tags": [operation.tag],
@@ -192,9 +187,11 @@ def _operation_v2(operation: Operation, item: PathItem) -> Obj:
     }
 
 
-def document_v2(kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = ()) -> Obj:
-    """The Swagger 2.0 document of all kinds. returned: see operations.paths."""
-    items = list(operations.paths(kinds, types, returned))
+def document_v2(
+    kinds: list[Kind], types: Types, version: str, returned: Container[Kind] = (), custom: Container[Kind] = ()
+) -> Obj:
+    """The Swagger 2.0 document of all kinds. returned, custom: see operations.paths."""
+    items = list(operations.paths(kinds, types, returned, custom))
     paths: Obj = {}
     for item in sorted(items, key=lambda i: i.path):
         found: Obj = {operation.method: _operation_v2(operation, item) for operation in item.operations}
@@ -218,6 +215,7 @@ class Documents:
         self._version = version
         self._kinds = kinds = tuple(row.kind for row in rows)
         self._returned = frozenset(row.kind for row in rows if row.strategy.returns_deleted)
+        self._custom = frozenset(row.kind for row in rows if row.custom)
         self._own = {row.kind: row.definitions for row in rows if row.definitions}
         self._types = Types({name: schema for own in self._own.values() for name, schema in own.items()})
         self._groups: dict[str, list[Kind]] = {}
@@ -244,12 +242,14 @@ class Documents:
         if name not in self._groups:
             return None
         if name not in self._v3:
-            self._v3[name] = dumps(document_v3(self._groups[name], self._types, self._version, self._returned))
+            self._v3[name] = dumps(
+                document_v3(self._groups[name], self._types, self._version, self._returned, self._custom)
+            )
         return self._v3[name]
 
     def v2(self) -> bytes:
         if not self._v2:
-            self._v2 = dumps(document_v2(list(self._kinds), self._types, self._version, self._returned))
+            self._v2 = dumps(document_v2(list(self._kinds), self._types, self._version, self._returned, self._custom))
         return self._v2
 
     def v2_protobuf(self) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from apimachinery.kinds import Kind, Subresource
+from controlplane.apiserver.formats import media
 from controlplane.apiserver.openapi.schemas import Types
 
 STATUS = "io.k8s.apimachinery.pkg.apis.meta.v1.Status"
@@ -20,6 +21,7 @@ CONNECT_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": 
 _ATTACH = ("container", "stderr", "stdin", "stdout", "tty")
 # What is streamed, and the parameters that it takes.
 STREAMS = {"attach": _ATTACH, "exec": ("command", *_ATTACH), "portforward": ("ports",), "proxy": ("path",)}
+ANYTHING = ("*/*",)
 _WORDS = re.compile(r"[A-Za-z0-9]+")
 LIST_PARAMETERS = (
     "allowWatchBookmarks",
@@ -47,8 +49,8 @@ DELETE_PARAMETERS = (
 class Operation:
     """One method of one path.
 
-    `group_version_kind` is (group, version, kind); body and answer are definition names. action is "" for what is
-    asked of no kind.
+    `group_version_kind` is (group, version, kind); body and answer are definition names, reads and writes the media
+    types of the two. action is "" for what is asked of no kind.
     """
 
     method: str
@@ -62,6 +64,8 @@ class Operation:
     answer: str = ""
     created: bool = False
     stream: bool = False
+    reads: tuple[str, ...] = ANYTHING
+    writes: tuple[str, ...] = (media.JSON, media.YAML, media.PROTOBUF)
 
 
 @dataclass(frozen=True)
@@ -79,15 +83,49 @@ class PathItem:
         return frozenset.intersection(*(frozenset(one.parameters) for one in self.operations))
 
 
-def paths(kinds: Iterable[Kind], types: Types, returned: Container[Kind] = ()) -> Iterator[PathItem]:
+def paths(
+    kinds: Iterable[Kind], types: Types, returned: Container[Kind] = (), custom: Container[Kind] = ()
+) -> Iterator[PathItem]:
     """What there is of each group version, and every resource path of the kinds, collections first. returned: the kinds
-    whose deletion is answered with the object."""
+    whose deletion is answered with the object; custom: those of definitions, which upstream publishes as it does those
+    alone."""
     seen: set[str] = set()
     for kind in kinds:
+        of = _Kind(kind, types, kind in returned)
+        if kind in custom:
+            yield from (_as_custom(item, of.own) for item in of.paths())
+            continue
         if kind.api_version not in seen:
             seen.add(kind.api_version)
-            yield _Kind(kind, types, False).available()
-        yield from _Kind(kind, types, kind in returned).paths()
+            yield of.available()
+        yield from of.paths()
+
+
+def _as_custom(item: PathItem, own: tuple[str, str, str]) -> PathItem:
+    """A path of a custom resource: `kubectl apply` and `diff` look for how an object of its kind can be patched."""
+    return replace(item, operations=tuple(_custom(one, own) for one in item.operations), named=item.named and own[2])
+
+
+def _custom(operation: Operation, own: tuple[str, str, str]) -> Operation:
+    text, parameters, body = operation.summary, operation.parameters, operation.body
+    match operation.action:
+        case "get":
+            parameters = ("resourceVersion",)
+        case "list":
+            text = text.replace("list or watch", "list")
+        case "deletecollection":
+            parameters, body = LIST_PARAMETERS, ""
+    types = (media.JSON, media.YAML)
+    return replace(
+        operation,
+        summary=text,
+        parameters=parameters,
+        group_version_kind=own,
+        body=body,
+        created=operation.created and operation.action != "patch",
+        reads=media.CUSTOM_PATCHES if operation.action == "patch" else types,
+        writes=types,
+    )
 
 
 def _article(noun: str) -> str:
@@ -193,6 +231,7 @@ class _Kind:
                 yield Operation(
                     method, action, self._name(word, suffix), self.tag, text, identity, parameters,
                     body=PATCH if patch else type_, answer=type_, created=True,
+                    reads=media.PATCHES if patch else ANYTHING,
                 )  # fmt: skip
 
     def _subresource(self, sub: Subresource) -> tuple[Operation, ...]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from apimachinery.kinds import CERTIFICATE_SIGNING_REQUEST, POD, Kind
 from apimachinery.objects import Obj, copy
 from controlplane.apiserver import body
+from controlplane.apiserver.formats.media import APPLY_YAML
 from controlplane.apiserver.options import write_context
 from controlplane.apiserver.ownership import track
-from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
+from controlplane.apiserver.patching import Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.strategies.certificates import date_conditions

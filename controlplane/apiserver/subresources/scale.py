@@ -15,8 +15,9 @@ from apimachinery.timestamps import now
 from controlplane.apiserver import body
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.catalog.custom import ScalePaths
+from controlplane.apiserver.formats.media import APPLY_YAML
 from controlplane.apiserver.options import write_context
-from controlplane.apiserver.patching import APPLY_YAML, Patcher, media_type
+from controlplane.apiserver.patching import Patcher, media_type
 from controlplane.apiserver.registry import Context, metadata
 from controlplane.apiserver.registry.conflicts import unlike
 from controlplane.apiserver.request import Answer, Request

@@ -2,6 +2,7 @@ import pytest
 
 from apimachinery import errors, protobuf
 from controlplane.apiserver import codec, unstructured
+from controlplane.apiserver.formats.media import PROTOBUF
 
 
 @pytest.mark.parametrize(
@@ -14,7 +15,7 @@ from controlplane.apiserver import codec, unstructured
 )
 def test_bytes_that_are_no_message_are_a_bad_request(body: bytes, why: str) -> None:
     with pytest.raises(errors.BadRequest, match=why):
-        codec._parse(codec.PROTOBUF, body, "ConfigMap")
+        codec._parse(PROTOBUF, body, "ConfigMap")
 
 
 def test_a_refusal_for_many_long_names_is_short() -> None:

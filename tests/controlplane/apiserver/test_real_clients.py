@@ -4,6 +4,7 @@ WHERRY_CLIENTS: paths of executables called kubectl or helm, separated by colons
 """
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 
 from apimachinery import kubeconfig
 from apimachinery.kinds import CONFIG_MAP, DEPLOYMENT
+from tests.controlplane.apiserver.custom.definitions import V1 as BOAT
+from tests.controlplane.apiserver.custom.definitions import boat, definition
+from tests.controlplane.apiserver.custom.test_served import established
 from tests.controlplane.apiserver.server import run
 
 GIVEN = [path for path in os.environ.get("WHERRY_CLIENTS", "").split(":") if path]
@@ -74,6 +78,24 @@ def test_kubectl_applies_lists_and_says_what_it_does_not_know(tmp_path, kubectl)
         shown = await told(tmp_path, client, kubectl, "get", "cm,deploy")
         assert "configmap/one" in shown and "deployment.apps/d" in shown
         await told(tmp_path, client, kubectl, "create", "cm", "s", "--from-literal=a=b", "--dry-run=server")
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize("kubectl", KUBECTLS or [NONE])
+def test_kubectl_changes_a_custom_resource_as_it_does_a_built_in_kind(tmp_path, kubectl):
+    async def test(client):
+        await established(client, definition())
+
+        def manifest(crew):
+            return json.dumps(boat("a", crew=crew))
+
+        await told(tmp_path, client, kubectl, "apply", "-f", "-", text=manifest(3))
+        shown = await told(tmp_path, client, kubectl, "diff", "-f", "-", text=manifest(4), fails=True)
+        assert "+  crew: 4" in shown
+        await told(tmp_path, client, kubectl, "apply", "-f", "-", text=manifest(4))
+        assert (await client.get(BOAT, "a", "default"))["spec"]["crew"] == 4
+        assert "crew\t<integer>" in await told(tmp_path, client, kubectl, "explain", "boats.spec")
 
     run(tmp_path, test)
 
