@@ -1,19 +1,17 @@
 """One EndpointSlice written → its VIP answers from the new backend, beside other Services; and its floors.
 
 API server, netproxy and client live in one private network namespace, the backends in another. Each figure stands
-beside its floor of the same run: a bare watcher that sees the same write, and the same rules given to the kernel by
-hand (nft -f, iptables-restore, libnftables in process); and beside a kube-proxy, where one is given.
+beside its floor of the same run: a bare watcher that sees the same write (and asks), and the same rules given to the
+kernel by hand (nft -f, iptables-restore, libnftables in process); and beside a kube-proxy, where one is given.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
 import threading
 import time
 import urllib.request
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +21,20 @@ from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command
 from benchmarks import service_peer
+from benchmarks.bystander import Bystander
+from benchmarks.ends import VIP, until_answered_by
 from benchmarks.figures import head, row
 from benchmarks.plane import Daemons, daemons
 from benchmarks.service_floors import floors, texts
-from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, VIP, ask, new_world, run_inside, ways
+from benchmarks.vips import BACKENDS, GROUND, new_world, run_inside, ways
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 
 BY_HAND = ("nftables", "iptables")
 """modes whose rules can be given to the kernel as one text"""
-DEADLINE = 30.0
 _SYNC_DEADLINE = 900.0
 """seconds for a first full sync: a quarter of a million iptables chains take minutes"""
 _PAUSE = 0.15
 """between two changes"""
-_CLOSE = 0.0001
-"""seconds between two questions where their answer is the figure"""
-_EARLY = itertools.count()
-"""of all that is asked before there are rules: a port is not asked from again while the kernel remembers"""
 Show = Callable[[str], None]
 
 
@@ -97,28 +92,6 @@ async def fill(client: Client, numbers: Iterator[int], endpoints: int = 2) -> No
     await asyncio.gather(*(writer() for _ in range(8)))
 
 
-class Seen:
-    """A bare watch of the one slice: when its versions arrive at a client that does nothing else."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._times: dict[str, float] = {}
-
-    async def run(self, version: str) -> None:
-        """Watch for ever, from a version on."""
-        selector = "metadata.name=svc-1-1"
-        async for _, obj in self._client.watch(
-            ENDPOINT_SLICE, "default", resource_version=version, field_selector=selector
-        ):
-            self._times[obj["metadata"]["resourceVersion"]] = time.perf_counter()
-
-    async def when(self, version: str) -> float:
-        """The moment this version arrived."""
-        while version not in self._times:
-            await asyncio.sleep(0.001)
-        return self._times[version]
-
-
 @dataclass
 class _Partial:
     """The proxy's own count of its partial syncs."""
@@ -137,28 +110,6 @@ def metric(name: str) -> float:
     with urllib.request.urlopen("http://127.0.0.1:10249/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name + "{"))
-
-
-def until_answered_by(
-    target: str, stop: threading.Event, seconds: float, early: bool = False, pause: float = 0.001
-) -> float:
-    """The moment the VIP is first answered by `target`, asked with a pause in between; `early`: there may be no rules
-    yet.
-
-    Blocks; raises TimeoutError with what answered instead.
-    """
-    deadline = time.perf_counter() + seconds
-    instead: Counter[str] = Counter()
-    while True:
-        answer = ask(0.05, FIRST_EARLY_PORT + next(_EARLY) % 10000) if early else ask()
-        if answer == target:
-            break
-        instead[answer] += 1
-        # Asking without one would take the processor from those who are measured.
-        time.sleep(pause)
-        if time.perf_counter() > deadline or stop.is_set():
-            raise TimeoutError(f"the VIP was not answered by {target} within {seconds:g} s but by {dict(instead)}")
-    return time.perf_counter()
 
 
 class _Bench:
@@ -280,25 +231,21 @@ class _Bench:
 
     async def _changes(self, pause: float) -> tuple[list[float], list[float]]:
         """Seconds from write to answer, and from write to the bare watcher."""
-        seen = Seen(self._client)
-        watching = asyncio.ensure_future(seen.run(self._slice["metadata"]["resourceVersion"]))
-        try:
+        with Bystander(self._processes.kubeconfig, self._slice["metadata"]["resourceVersion"]) as bystander:
+            await asyncio.to_thread(bystander.ready)
             await asyncio.sleep(0.2)
             pairs = []
             for _ in range(self._rounds):
-                pairs.append(await self._change_once(seen))
+                pairs.append(await self._change_once(bystander))
                 await asyncio.sleep(pause)
-        finally:
-            watching.cancel()
         return [answer for answer, _ in pairs], [event for _, event in pairs]
 
-    async def _change_once(self, seen: Seen) -> tuple[float, float]:
+    async def _change_once(self, bystander: Bystander) -> tuple[float, float]:
         """Move the VIP to the other backend."""
         now = self._slice["endpoints"][0]["addresses"][0]
         target = BACKENDS[1 - BACKENDS.index(now)]
         wanted = {**self._slice, "endpoints": [{"addresses": [target], "conditions": {"ready": True}}]}
         began = time.perf_counter()
         self._slice = await self._client.update(ENDPOINT_SLICE, wanted)
-        answered = await asyncio.to_thread(until_answered_by, target, self._stop, DEADLINE, False, _CLOSE)
-        watched = await asyncio.wait_for(seen.when(self._slice["metadata"]["resourceVersion"]), DEADLINE)
-        return answered - began, watched - began
+        heard, answered = await asyncio.to_thread(bystander.moments)
+        return answered - began, heard - began

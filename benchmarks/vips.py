@@ -9,7 +9,7 @@ import secrets
 import socket
 import struct
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from apimachinery.kit import netns
+from benchmarks import ends
 from netproxy.ground import Ground
 from netproxy.model import Family
 
 BACKENDS = ("10.244.1.5", "10.244.1.6")
 NODE_IP = "10.244.1.1"
-VIP = "10.96.255.1"
 GROUND = Ground(Family.IPV4, cluster_cidrs=("10.244.0.0/16",), service_cidrs=("10.96.0.0/16",))
 
 
@@ -37,7 +37,7 @@ class World:
     def __init__(self) -> None:
         prefix = fresh_name()
         self.node, self.pods = netns.path_of(prefix + "n"), netns.path_of(prefix + "p")
-        self._listener: socket.socket | None = None
+        self._backends: subprocess.Popen[bytes] | None = None
 
     def wire(self) -> None:
         """Make the namespaces, link them, start the server."""
@@ -48,36 +48,24 @@ class World:
         self._ip(self.node, "link set lo up", f"addr add {NODE_IP}/24 dev v0", "link set v0 up")
         self._ip(self.pods, "link set lo up", *inside, "link set e0 up", f"route add default via {NODE_IP}")
         self._ip(self.node, "route add default via 10.244.1.254")
-        self._listener = netns.open_socket(self.pods, socket.AF_INET, socket.SOCK_STREAM)
-        self._listener.bind(("", 8080))
-        self._listener.listen(256)
-        threading.Thread(target=_answer, args=(self._listener,), daemon=True).start()
+        with netns.open_socket(self.pods, socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.bind(("", 8080))
+            listener.listen(256)
+            argv = [sys.executable, "-I", ends.__file__, str(listener.fileno())]
+            passed = (listener.fileno(),)
+            # With a pipe of ours it ends when we do, however that is.
+            self._backends = subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=passed, start_new_session=True)
 
     def close(self) -> None:
         """Remove everything; whatever was never made need not exist."""
-        if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
+        if self._backends is not None:
+            with self._backends:
+                self._backends.kill()
         for path in (self.node, self.pods):
             netns.delete(path.name)
 
     def _ip(self, where: Path, *lines: str) -> None:
         run("nsenter", f"--net={where}", "ip", "-batch", "-", text="\n".join(lines))
-
-
-def _answer(listener: socket.socket) -> None:
-    while True:
-        try:
-            handle, _ = listener.accept()
-        except OSError:
-            return
-        with handle, contextlib.suppress(OSError):
-            handle.settimeout(1)
-            handle.sendall(handle.getsockname()[0].encode())
-            # Until the client closes: a port in TIME_WAIT here could refuse the next translated client.
-            while said := handle.recv(64):
-                handle.sendall(said)
 
 
 @contextlib.contextmanager
@@ -100,24 +88,6 @@ def run(*argv: str, text: str = "") -> float:
 
 _BYTES = 5
 """there and back on each connection"""
-FIRST_EARLY_PORT = 20000
-"""source ports for questions asked before there are rules: below those the kernel chooses from"""
-
-
-def ask(timeout: float = 1.0, source_port: int = 0) -> str:
-    """Who answers at the VIP, for a caller inside the node's namespace; `nobody: …` when nobody does.
-
-    A question asked before there are rules needs a `source_port` nobody uses later: for two minutes connection
-    tracking remembers that it went nowhere, and sends the next connection from that port there too.
-    """
-    try:
-        with socket.create_connection((VIP, 80), timeout, ("", source_port) if source_port else None) as handle:
-            # Ends with a reset: thousands of ports in TIME_WAIT would leave few to choose from, and each new
-            # connection would search all of them.
-            handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            return handle.recv(64).decode()
-    except OSError as error:
-        return f"nobody: {error}"
 
 
 def ways(there: Sequence[tuple[str, int]], rounds: int) -> list[tuple[list[float], list[float]]]:

@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 from apimachinery.kit import netns
+from benchmarks.ends import FIRST_EARLY_PORT, ask
 from benchmarks.services import route
-from benchmarks.vips import BACKENDS, FIRST_EARLY_PORT, GROUND, ask, new_world, run_inside
+from benchmarks.vips import BACKENDS, GROUND, new_world, run_inside
 from netproxy import modes
 from tests.netproxy.rig import IN_KERNEL
 
