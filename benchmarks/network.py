@@ -177,9 +177,12 @@ def _node(mode: Mode, own: NodeNetwork, nodes: list[NodeNetwork], pods: list[Pat
 async def _rules(own: NodeNetwork, nodes: list[NodeNetwork], between: Between, kernel: Netlink) -> None:
     masquerade, flows = Masquerade("cni0"), Flows("cni0")
     addresses, steered = [a for n in nodes for a in n.addresses], bool(between.links)
-    await masquerade.translate(own.cidrs, (CLUSTER,), addresses, between.tunnel_port, steered, own.addresses)
+    port, here = between.tunnel_port, own.addresses
+    await masquerade.translate(own.cidrs, (CLUSTER,), addresses, port, steered, here, between.sources)
     present, bridge = kernel.links(), kernel.index("cni0")
-    ways = {link.index: link.name for link in present if link.index in between.links or link.name in ("cni0", "eth0")}
+    # Between nodes of one way alone: by a device nothing of pods goes out at the link below it.
+    by = between.links or {kernel.index("eth0")}
+    ways = {link.index: link.name for link in present if link.index in {bridge, *by}}
     await flows.shorten((CLUSTER,), ways, {link.index: link.name for link in present if link.master == bridge})
     masquerade.close()
     flows.close()

@@ -100,7 +100,8 @@ def _tunnel(port: int, here: Iterable[Address]) -> list[str]:
     known = {version: f"{family} saddr @nodes{version} notrack accept" for version, family in _FAMILY.items()}
     out = [f"    {family} daddr @nodes{version} notrack accept" for version, family in _FAMILY.items()]
     # Every packet comes by here: what is none of it leaves first. What is as it should be needs no look for a route.
-    others = ["    meta l4proto != udp accept", f"    udp dport != {port} accept"]
+    # (`udp dport` would ask for the protocol once more.)
+    others = ["    meta l4proto != udp accept", f"    th dport != {port} accept"]
     plain = [f"    {_FAMILY[a.version]} daddr {a} {known[a.version]}" for a in sorted(here, key=str)]
     start = ["  chain prerouting {", "    type filter hook prerouting priority raw;", *others, *plain]
     rest = ["    fib daddr type != local accept", *(f"    {rule}" for rule in known.values()), "    drop", "  }"]
@@ -112,14 +113,18 @@ def _direct(bridge: str) -> list[str]:
     pod: where packets' way back is checked, the route from the pod is asked for: the device, without the mark."""
     mark = f"meta mark set meta mark | {DIRECT_MARK:#x}"
     return [
+        "  chain translated {",
+        *(f"    {family} saddr @nodes{v} {mark}" for v, family in _FAMILY.items()),
+        f'    iifname != "{bridge}" return',
+        f"    ct direction reply ct status dnat {mark}",
+        f"    ct direction original ct status snat {mark}",
+        "  }",
         "  chain direct {",
         # After the proxy has said of a connection's first packet what shall become of it.
         "    type filter hook prerouting priority dstnat + 10;",
-        *(f"    {family} saddr @nodes{v} ct status dnat,snat {mark}" for v, family in _FAMILY.items()),
-        f'    iifname != "{bridge}" accept',
-        f"    ct direction reply ct status dnat {mark}",
-        f"    ct direction original ct status snat {mark}",
-        f"    meta mark & {MASQUERADE_MARK:#x} != 0 {mark}",
+        # Every packet comes by here, too, and few are translated: of the others nothing else is asked.
+        "    ct status dnat,snat jump translated",
+        f'    meta mark & {MASQUERADE_MARK:#x} != 0 iifname "{bridge}" {mark}',
         "  }",
     ]
 

@@ -14,6 +14,9 @@ from netproxy.nftables.plan import RANDOM_FIELD
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
+# Nearly every packet of a node is one of these; what is not tracked, as packets of a tunnel between nodes, is of no
+# Service: none has been translated.
+_UNDER_WAY = "ct state established,untracked accept"
 _HOOKS = (
     # Source ranges name the packet's own destination, so they come before the DNAT of the same hook.
     ("filter-prerouting-pre-dnat", "filter", "prerouting", -110, ("ct state new jump firewall-check",)),
@@ -23,7 +26,7 @@ _HOOKS = (
         "filter",
         "input",
         0,
-        ("ct state new jump node-port-endpoints-check", "ct state new jump service-endpoints-check"),
+        (_UNDER_WAY, "ct state new jump node-port-endpoints-check", "ct state new jump service-endpoints-check"),
     ),
     (
         "filter-forward",
@@ -31,6 +34,7 @@ _HOOKS = (
         "forward",
         0,
         (
+            _UNDER_WAY,
             # A packet the connection tracker cannot place would leave un-translated, and whoever gets it would reset
             # the connection (kubernetes#74839).
             "ct state invalid drop",
@@ -43,7 +47,7 @@ _HOOKS = (
         "filter",
         "output",
         0,
-        ("ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
+        (_UNDER_WAY, "ct state new jump service-endpoints-check", "ct state new jump cluster-ips-check"),
     ),
     ("nat-prerouting", "nat", "prerouting", -100, ("jump service-dispatch",)),
     ("nat-output", "nat", "output", -100, ("jump service-dispatch",)),
@@ -158,7 +162,7 @@ def hooks(ground: Ground) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
         (
             name,
             f"type {kind} hook {hook} priority {priority}; policy accept;",
-            (*silence, *rules) if name == "filter-output" else rules,
+            (*rules, *silence) if name == "filter-output" else rules,
         )
         for name, kind, hook, priority, rules in _HOOKS
     )

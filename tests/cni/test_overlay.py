@@ -109,7 +109,7 @@ def test_only_nodes_may_send_encapsulated_packets() -> None:
     chain = text.partition("priority raw;\n")[2].partition("}")[0]
     assert [line.strip() for line in chain.splitlines() if line.strip()] == [
         "meta l4proto != udp accept",
-        "udp dport != 4789 accept",
+        "th dport != 4789 accept",
         "ip daddr 10.9.0.1 ip saddr @nodes4 notrack accept",
         "fib daddr type != local accept",
         "ip saddr @nodes4 notrack accept",
@@ -119,6 +119,18 @@ def test_only_nodes_may_send_encapsulated_packets() -> None:
     assert "set nodes6 { type ipv6_addr; elements = { fd99::2 }; }" in text
     assert "masquerade\n" not in text
     assert "notrack" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
+
+
+def test_a_packet_that_nobody_translates_is_asked_little() -> None:
+    """Every packet of a node comes by `direct`: of one that is not tracked, as those of the tunnel, or not translated,
+    the connection's state and the mark say that there is nothing to do."""
+    text = ruleset("cni0", [], [], [], 4789)
+    chain = text.partition("chain direct {")[2].partition("}")[0]
+    _, *rules = (line.strip() for line in chain.splitlines() if line.strip())
+    assert [rule.partition(" != ")[0] for rule in rules] == [
+        "ct status dnat,snat jump translated",
+        "meta mark & 0x4000",
+    ]
 
 
 @pytest.fixture

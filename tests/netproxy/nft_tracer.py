@@ -339,7 +339,7 @@ _STEPS: list[tuple[re.Pattern[str], Step]] = [
     (re.compile(r"((?:\w+ \w+ \. )+\w+ \w+) @(\S+)"), _member),
     (re.compile(r"(tcp|udp|sctp) dport (\{.*?\}|\d+-\d+|\d+)"), _port_set),
     # A first packet of TCP, UDP or SCTP.
-    (re.compile(r"ct state established,related"), lambda t, p, m: _when(False, p)),
+    (re.compile(r"ct state established,(?:related|untracked)"), lambda t, p, m: _when(False, p)),
     (re.compile(r"icmpv6 type \{.*?\}"), lambda t, p, m: _when(False, p)),
     (re.compile(r"meta l4proto (\w+)(?! \.)"), lambda t, p, m: _when(p.protocol == m.group(1), p)),
     (re.compile(r"ip6? ([sd]addr) (!= )?(@\S+|\{.*?\}|[0-9a-f:][0-9a-f.:/]*)"), _address),

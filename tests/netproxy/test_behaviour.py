@@ -402,6 +402,14 @@ def test_unused_ports_of_a_cluster_ip(mode: str) -> None:
     assert rules.trace(nobody) == (DROPPED if mode == "nftables" else UNTOUCHED)
 
 
+def test_of_what_is_under_way_or_not_tracked_nothing_else_is_asked() -> None:
+    """A node's packets each pass these chains, nearly all of them under way, and encapsulated ones untracked."""
+    ground = replace(BASE, local_vips=("10.96.0.10",))
+    checked = [rules for _, declared, rules in base.hooks(ground) if "priority 0;" in declared]
+    assert len(checked) == 3
+    assert {rules[0] for rules in checked} == {"ct state established,untracked accept"}
+
+
 @both
 def test_headless_and_external_name_services_write_nothing(mode: str) -> None:
     headless = service({"clusterIP": "None", "clusterIPs": ["None"]})
