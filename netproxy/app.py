@@ -246,7 +246,8 @@ class _Parts:
     def _synced(self) -> None:
         self._health.synced()
         counts = local_counts(self._tracker.health_checked)
-        self._lifecycle.spawn("health check node ports", self._node_ports.update(counts))
+        if counts or self._node_ports.counts:
+            self._lifecycle.spawn("health check node ports", self._node_ports.update(counts))
 
     def _port_is_taken(self, namespace: str, service: str, what: str) -> None:
         about = {"kind": "Service", "apiVersion": "v1", "namespace": namespace, "name": service}

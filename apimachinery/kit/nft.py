@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ _NAME = re.compile(r"^\t(?:chain|set|map) (\S+) \{$", re.MULTILINE)
 _DORMANT = re.compile(r"^\s*flags .*\bdormant\b", re.MULTILINE)
 _NO_TABLE = (errno.ENOENT, errno.EOPNOTSUPP, errno.EPROTONOSUPPORT)
 """what the kernel says of a table that is not there, and without nf_tables, or nfnetlink, of any"""
+_LONG, _CROWDED = 0.005, 10.0
+"""Seconds from which on a small change has waited for another program's transaction (one at a time; one with iptables
+rules of 1,000 Services was seen to take 0.23), and for how long ours are left to their own thread then."""
 _BELOW = 1024
 _SPARE = 8
 _spare_lock = threading.Lock()
@@ -79,6 +83,11 @@ class Nft:
         self._context: Any = None
         self._kernel: Netlink | None = None
         self._entered = False
+        self.at_once = False
+        """`change` writes on the thread that calls it while ours has nothing to do: ours would begin when a processor
+        is free, which where they are few and busy takes longer than to write. For who knows its transactions by `port`:
+        they bear the calling thread's name."""
+        self._crowded_until = 0.0
         self._parsed = 0
         """characters of text, and bytes of elements, since memory was given back"""
         self._worker = Worker("nft")
@@ -122,7 +131,13 @@ class Nft:
 
         Raises NftError when the kernel refuses any, asyncio.TimeoutError after `timeout` seconds.
         """
-        await self._worker.call(timeout, self._add, (requests,))
+        began = time.monotonic()
+        if not self.at_once or self._kernel is None or began < self._crowded_until or not self._worker.idle:
+            await self._worker.call(timeout, self._add, (requests,))
+            return
+        _transact(self._kernel, requests)
+        if (ended := time.monotonic()) - began > _LONG:
+            self._crowded_until = ended + _CROWDED
 
     async def remove(self, tables: Iterable[tuple[int, str]], timeout: float = 60.0) -> None:
         """Take tables (family as `netlink.elements` has it, name) away, whether they exist or not.
@@ -182,11 +197,11 @@ class Nft:
             # Made by this thread, it is in the namespace and has the name. Kept, for to close one waits, some 15 ms,
             # until the kernel has destroyed what the last transaction took away.
             kernel = self._kernel = self._kernel or Netlink(protocol=elements.NETFILTER)
-            for requests in transactions:
-                kernel.transact(elements.BEGIN, requests, elements.END)
-                self._given(sum(len(request.payload) for request in requests))
         except OSError as error:
-            raise NftError(f"the kernel refused: {error}") from error
+            raise NftError(f"no socket to the kernel: {error}") from error
+        for requests in transactions:
+            _transact(kernel, requests)
+            self._given(sum(len(request.payload) for request in requests))
 
     def _remove(self, tables: Iterable[tuple[int, str]]) -> None:
         self._enter()
@@ -221,6 +236,13 @@ class Nft:
         _keep_low()
         # Even a small change may have read in every table of the host.
         memory.give_back()
+
+
+def _transact(kernel: Netlink, requests: Sequence[Request]) -> None:
+    try:
+        kernel.transact(elements.BEGIN, requests, elements.END)
+    except OSError as error:
+        raise NftError(f"the kernel refused: {error}") from error
 
 
 def _new_context() -> Any:

@@ -118,10 +118,12 @@ class Listener:
         own_port: int | None = None,
     ) -> None:
         self._socket = events.subscribe(_NETLINK_NETFILTER, (_NFNLGRP_NFTABLES,), netns)
+        self.passes_over_own = False
+        """whether the kernel does so; one that cannot tells of them, and they are known by the task's name alone"""
         if own_port is not None:
-            # A kernel that cannot do it tells of them, and they are known by the name.
             with contextlib.suppress(OSError):
                 events.leave_out(self._socket, own_port)
+                self.passes_over_own = True
         self._read_for = (tables, later)
         self._reader = EventReader(*self._read_for)
 

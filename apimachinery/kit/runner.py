@@ -7,8 +7,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from apimachinery.kit.tasks import is_set_within
-
 log = logging.getLogger(__name__)
 
 
@@ -33,18 +31,21 @@ class BoundedFrequencyRunner:
         self._max = max_interval
         self._retry = retry_interval
         self._clock = clock
-        self._wanted = asyncio.Event()
+        self._wanted = False
+        self._waiting: asyncio.Future[None] | None = None
 
     def trigger(self) -> None:
         """Ask for a run; cheap, and safe from any callback of the loop."""
-        self._wanted.set()
+        self._wanted = True
+        _wake(self._waiting)
 
     async def run(self) -> None:
         """Serve triggers for ever."""
         wait = self._max
         while True:
-            await is_set_within(self._wanted, wait)
-            self._wanted.clear()
+            if not self._wanted:
+                await self._triggered(wait)
+            self._wanted = False
             started = self._clock()
             try:
                 await self._fn()
@@ -57,3 +58,20 @@ class BoundedFrequencyRunner:
             rest = self._min - (self._clock() - started)
             if rest > 0:
                 await asyncio.sleep(rest)
+
+    async def _triggered(self, seconds: float) -> None:
+        """Return when that is so, but no later. A future alone: a task that waits for an event would take two turns of
+        the loop more to wake up, and many a run is shorter than that."""
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = loop.call_later(max(0.0, seconds), _wake, self._waiting)
+        try:
+            await self._waiting
+        finally:
+            timer.cancel()
+            self._waiting = None
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)

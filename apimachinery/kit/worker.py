@@ -29,6 +29,8 @@ class Worker:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._lock = threading.Lock()
         self._begun = self._closed = False
+        self._asked = self._done = 0
+        """calls that were put into the queue, by whom it may be; and taken from it, by the thread alone"""
 
     async def call(self, seconds: float, fn: Callable[..., T], *args: Any) -> T:
         """What `fn` returns or raises; asyncio.TimeoutError after so many seconds. A call whose caller has gone before
@@ -75,6 +77,12 @@ class Worker:
             told.cancel()
             raise TimeoutError(f"no answer within {seconds:g} s") from late
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is under way or waits: nobody else's can begin before the asking thread lets one."""
+        with self._lock:
+            return self._asked == self._done
+
     def close(self, last: Callable[[], None] | None = None) -> None:
         """Take no more calls; those there are and `last` are still done. Returns at once, also a second time."""
         with self._lock:
@@ -83,6 +91,7 @@ class Worker:
             self._closed = True
             if last is not None:
                 self._begin()
+                self._asked += 1
                 self._queue.put(last)
             self._queue.put(None)
 
@@ -91,6 +100,7 @@ class Worker:
             if self._closed:
                 raise RuntimeError(f"the thread {self._thread.name} has been ended")
             self._begin()
+            self._asked += 1
             self._queue.put(do)
 
     def _begin(self) -> None:
@@ -103,6 +113,7 @@ class Worker:
     def _work(self) -> None:
         while (do := self._queue.get()) is not None:
             do()
+            self._done += 1
             # Or all that the call was given would stay until the next one: megabytes of rules perhaps.
             del do
         _at_work.discard(self)

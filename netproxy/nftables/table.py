@@ -97,6 +97,7 @@ class OwnTables:
         """Call `on_lost` whenever somebody else changed a table of ours that stands; runs for ever."""
         # Tens of thousands of elements of our own would be told as we write, and each change once more.
         listener = nft_events.Listener(self._netns, set(names), (self._nft.owner,), self._nft.port)
+        self._nft.at_once = listener.passes_over_own
         with contextlib.closing(listener):
             async for transaction in listener.transactions():
                 if self._lost(transaction):

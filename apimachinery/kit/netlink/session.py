@@ -13,7 +13,6 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -90,7 +89,8 @@ class Netlink:
         """One transaction of nfnetlink: requests between its marks, all of them or none. Raises the first refusal."""
         *before, last = requests
         # Refusals are told unasked, and in order: the last one's acknowledgement is everybody's.
-        sent = [begin, *before, replace(last, flags=last.flags | wire.NLM_F_ACK), end]
+        told = Request(last.type, last.flags | wire.NLM_F_ACK, last.payload, last.asked)
+        sent = [begin, *before, told, end]
         with self._lock:
             first = self._send(sent, 0)
             for reply in self._receive(last.asked):

@@ -6,6 +6,8 @@ import asyncio
 import os
 import secrets
 import struct
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,5 +122,57 @@ def test_what_went_through_ones_own_socket_is_never_told_and_all_else_is() -> No
     try:
         # Its text, which goes through a socket of libnftables', and then the other's.
         assert asyncio.run(main()) == [(True, set()), (False, {(2, "mine")})]
+    finally:
+        netns.delete(where.name)
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_small_changes_are_written_where_they_are_asked_for_unless_that_would_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where = netns.create(f"wht{os.getpid():x}{secrets.token_hex(2)}d")
+    caller = Path(f"/proc/self/task/{threading.get_native_id()}/comm").read_text().strip()
+    nodes = ((f"192.0.2.{number}", "") for number in range(1, 10))
+    monkeypatch.setattr(nft, "_LONG", 60.0)
+
+    async def main() -> None:
+        mine = nft.Nft(where)
+        listener = Listener(where, ("mine",))
+
+        async def by_whom() -> set[str]:
+            await mine.change(list(elements.add(2, "mine", "nodes", (elements.ADDRESS[4],), (), [next(nodes)])))
+            return {t.owner for t in listener.drain() if t and t.touched_tables}
+
+        async def idle() -> None:
+            # It tells what a call gave before it is done with it.
+            while not mine._worker.idle:
+                await asyncio.sleep(0.001)
+
+        try:
+            await mine.open()
+            await mine.run("add table ip mine; add set ip mine nodes { type ipv4_addr; }")
+            list(listener.drain())
+            await idle()
+            assert await by_whom() == {mine.owner}
+            mine.at_once = True
+            await idle()
+            assert await by_whom() == {caller}
+            held = threading.Event()
+            busy = asyncio.ensure_future(mine._worker.call(30, held.wait, 30))
+            await asyncio.sleep(0)
+            asyncio.get_running_loop().call_later(0.02, held.set)
+            assert await by_whom() == {mine.owner}, "its own thread was in the middle of something"
+            assert await busy
+            await idle()
+            monkeypatch.setattr(nft, "_LONG", -1.0)
+            assert await by_whom() == {caller}
+            assert await by_whom() == {mine.owner}, "the last one waited for somebody"
+        finally:
+            listener.close()
+            mine.close()
+
+    try:
+        asyncio.run(main())
     finally:
         netns.delete(where.name)

@@ -73,6 +73,22 @@ def test_who_is_late_is_told_and_what_nobody_waits_for_is_not_begun(worker: Work
     assert begun == ["last"]
 
 
+def test_it_is_idle_while_nothing_is_under_way_or_waits(worker: Worker) -> None:
+    held = threading.Event()
+
+    async def main() -> None:
+        assert worker.idle
+        calls = [asyncio.ensure_future(worker.call(30, held.wait, 30)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert not worker.idle
+        calls[1].cancel()
+        held.set()
+        assert await calls[0]
+        await asyncio.to_thread(eventually, lambda: worker.idle, what="both are done with")
+
+    asyncio.run(main())
+
+
 def test_what_was_asked_for_before_the_end_is_done_and_nothing_after(worker: Worker) -> None:
     found: list[str] = []
     ended = threading.Event()
