@@ -36,10 +36,24 @@ NAMESPACE = "default"
 
 @dataclass(frozen=True)
 class Target:
-    """A server to load."""
+    """A server to load, and its process where what it takes of a processor is to be told."""
 
     port: int
     tls: ssl.SSLContext
+    pid: int = 0
+
+    def processor_seconds(self) -> float:
+        """What the server has had of a processor so far; 0 where its process is not known."""
+        return figures.processor_seconds(self.pid) if self.pid else 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load came to: calls a second, the seconds of each, and the server's processor seconds for each."""
+
+    rate: float
+    took: list[float]
+    processor: float
 
 
 class Connection:
@@ -88,10 +102,8 @@ def pod(name: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
 
-async def load(
-    target: Target, clients: int, seconds: float, make: Callable[[int, int], bytes]
-) -> tuple[float, list[float]]:
-    """Calls a second and the seconds of each, by so many connections at once; make(client, count) is the request."""
+async def load(target: Target, clients: int, seconds: float, make: Callable[[int, int], bytes]) -> Outcome:
+    """Calls by so many connections at once; make(client, count) is the request."""
     end = time.perf_counter() + seconds
     took: list[float] = []
 
@@ -107,13 +119,13 @@ async def load(
         link.close()
         return count
 
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), target.processor_seconds()
     done = sum(await asyncio.gather(*(client(number) for number in range(clients))))
-    return done / (time.perf_counter() - began), took
+    return Outcome(done / (time.perf_counter() - began), took, (target.processor_seconds() - processor) / done)
 
 
-async def watch(target: Target, watchers: int, writes: int) -> tuple[float, list[float]]:
-    """Events delivered a second while one client writes, and the delays from a write's start to each delivery."""
+async def watch(target: Target, watchers: int, writes: int) -> Outcome:
+    """Events delivered while one client writes; what each took is the time from the write's start to its delivery."""
     delays: list[float] = []
     sent: dict[bytes, float] = {}
     wanted = watchers * writes
@@ -134,7 +146,7 @@ async def watch(target: Target, watchers: int, writes: int) -> tuple[float, list
     tasks = [asyncio.ensure_future(follow(link)) for link in links]
     await asyncio.sleep(0.5)
     writer = await Connection.open(target)
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), target.processor_seconds()
     for count in range(writes):
         stamp = f"{count:06d}"
         sent[stamp.encode()] = time.perf_counter()
@@ -142,12 +154,12 @@ async def watch(target: Target, watchers: int, writes: int) -> tuple[float, list
         await writer.call(request("POST", path, {"apiVersion": "v1", "kind": "ConfigMap", **body}))
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(done.wait(), DEADLINE)
-    took = time.perf_counter() - began
+    took, processor = time.perf_counter() - began, target.processor_seconds() - processor
     for task in tasks:
         task.cancel()
     for link in (*links, writer):
         link.close()
-    return len(delays) / took, delays
+    return Outcome(len(delays) / took, delays, processor / max(1, len(delays)))
 
 
 def settings(folder: Path, port: int, addresses: Sequence[str] = ("127.0.0.1",)) -> Path:
@@ -239,9 +251,11 @@ async def floor(folder: str, port: int, size: int) -> None:
     await asyncio.Event().wait()
 
 
-def show(label: str, rate: float, took: list[float]) -> None:
-    p50, p99 = figures.percentile(took, 0.5) * 1e3, figures.percentile(took, 0.99) * 1e3
-    click.echo(f"{label:<52}{rate:>10.0f}/s   p50 {p50:8.2f} ms   p99 {p99:8.2f} ms")
+def show(label: str, of: Outcome) -> None:
+    """A line of what was measured."""
+    p50, p99 = (figures.percentile(of.took, share) * 1e3 for share in (0.5, 0.99))
+    cpu = of.processor * 1e3
+    click.echo(f"{label:<40}{of.rate:>10.0f}/s   p50 {p50:8.2f} ms   p99 {p99:8.2f} ms   its CPU {cpu:7.3f} ms each")
 
 
 async def measure(
@@ -253,17 +267,17 @@ async def measure(
         given = yaml.safe_load(config.read_text())
         config.write_text(yaml.safe_dump({**given, "store": "etcd", "etcd_servers": list(servers)}))
     tls = client_context(folder)
-    bare = Target(port + 1, tls)
-    async with process("benchmarks.api", "--floor", str(folder), "--port", str(port + 1)):
+    async with process("benchmarks.api", "--floor", str(folder), "--port", str(port + 1)) as server:
+        bare = Target(port + 1, tls, server.pid)
         await answers(bare)
-        show("floor: bare HTTP server, 3 KB", *await load(bare, clients, seconds, lambda *_: request("GET", "/")))
-    click.echo(f"{'floor: SQLite commits, one row of 3 KB':<52}{commits(folder, seconds):>10.0f}/s")
-    target = Target(port, tls)
+        show("floor: bare HTTP server, 3 KB", await load(bare, clients, seconds, lambda *_: request("GET", "/")))
+    click.echo(f"{'floor: SQLite commits, one row of 3 KB':<40}{commits(folder, seconds):>10.0f}/s")
     async with process("controlplane.apiserver", "--config", str(config)) as server:
+        target = Target(port, tls, server.pid)
         await answers(target)
-        click.echo(f"{'memory at rest':<52}{resident(server.pid):>10.0f} MB")
+        click.echo(f"{'memory at rest':<40}{resident(server.pid):>10.0f} MB")
         await drive(target, seconds, clients, objects, watchers)
-        click.echo(f"{'memory afterwards':<52}{resident(server.pid):>10.0f} MB")
+        click.echo(f"{'memory afterwards':<40}{resident(server.pid):>10.0f} MB")
 
 
 async def drive(target: Target, seconds: float, clients: int, objects: int, watchers: int) -> None:
@@ -277,13 +291,13 @@ async def drive(target: Target, seconds: float, clients: int, objects: int, watc
         if status != 201:
             raise SystemExit(body.decode())
     size = len((await link.call(request("GET", f"{path}/p0")))[1])
-    show(f"GET a pod ({size} bytes)", *await load(target, clients, seconds, lambda *_: request("GET", f"{path}/p0")))
-    show(f"LIST {objects} pods", *await load(target, 4, seconds, lambda *_: request("GET", path)))
+    show(f"GET a pod ({size} bytes)", await load(target, clients, seconds, lambda *_: request("GET", f"{path}/p0")))
+    show(f"LIST {objects} pods", await load(target, 4, seconds, lambda *_: request("GET", path)))
 
     def create(client: int, count: int) -> bytes:
         return request("POST", path, pod(f"c{client}-{count}"))
 
-    show(f"create pods, {clients} clients", *await load(target, clients, seconds, create))
+    show(f"create pods, {clients} clients", await load(target, clients, seconds, create))
 
     def update(client: int, count: int) -> bytes:
         status = {"status": {"phase": "Running", "message": f"{count}"}}
@@ -291,9 +305,8 @@ async def drive(target: Target, seconds: float, clients: int, objects: int, watc
         head = f"PATCH {path}/p{client}/status HTTP/1.1\r\nHost: b\r\nContent-Length: {len(raw)}\r\n"
         return head.encode() + b"Content-Type: application/merge-patch+json\r\n\r\n" + raw
 
-    show(f"patch pod statuses, {clients} clients", *await load(target, clients, seconds, update))
-    rate, delays = await watch(target, watchers, 100)
-    show(f"events delivered to {watchers} watchers", rate, delays)
+    show(f"patch pod statuses, {clients} clients", await load(target, clients, seconds, update))
+    show(f"events delivered to {watchers} watchers", await watch(target, watchers, 100))
     link.close()
 
 
