@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["INT64", "whole"]
+__all__ = ["INT64", "int64", "whole"]
 
 INT64 = 1 << 63
 """The first number that is too large for 64 bits with a sign."""
@@ -23,3 +23,9 @@ def whole(text: str) -> int | None:
         return None
     sign, digits = match.groups()
     return int(sign + (digits.lstrip("0") or "0")[: _MOST_DIGITS + 1])
+
+
+def int64(text: str) -> int | None:
+    """The same of a number that 64 bits with a sign hold; None for a larger one, too."""
+    number = whole(text)
+    return number if number is not None and -INT64 <= number < INT64 else None

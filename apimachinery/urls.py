@@ -1,8 +1,9 @@
-"""URLs as upstream's language reads them: what it cannot read is told in its words, and nothing else. Pure."""
+"""URLs as upstream's language reads them: what it cannot read, in its words, and the parameters of a query. Pure."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_plus
 
 from apimachinery import errors
 
@@ -51,3 +52,14 @@ def _no_host(host: str) -> str:
 def _no_escape(text: str) -> str:
     bad = _BAD_ESCAPE.search(text)
     return f"invalid URL escape {errors.quoted(bad.group())}" if bad else ""
+
+
+def parameters(query: str) -> dict[str, list[str]]:
+    """The values of each parameter, empty ones too. One that holds a semicolon or a broken escape is passed over."""
+    found: dict[str, list[str]] = {}
+    for pair in query.split("&"):
+        if not pair or ";" in pair or _BAD_ESCAPE.search(pair):
+            continue
+        name, _, value = pair.partition("=")
+        found.setdefault(unquote_plus(name), []).append(unquote_plus(value))
+    return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from apimachinery import formats
+from apimachinery.numerals import int64
 from apimachinery.selectors.errors import SelectorError
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
 IN, NOT_IN, EXISTS, NOT_EXISTS, GREATER, LESS = "in", "notin", "exists", "!", "gt", "lt"
 
 _OBJECT_OPERATORS = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": NOT_EXISTS}
-_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ class Requirement:
             return self.key in labels
         if self.operator == NOT_EXISTS:
             return self.key not in labels
-        found = labels.get(self.key, "")
-        if not _INTEGER.fullmatch(found):
+        found = int64(labels.get(self.key, ""))
+        (bound,) = map(int64, self.values)
+        if found is None or bound is None:
             return False
-        (bound,) = self.values
-        return int(found) > int(bound) if self.operator == GREATER else int(found) < int(bound)
+        return found > bound if self.operator == GREATER else found < bound
 
     def __str__(self) -> str:
         if self.operator == EXISTS:
@@ -133,7 +132,7 @@ def _count_complaints(operator: str, values: list[str]) -> list[str]:
     if operator in (GREATER, LESS):
         if len(values) != 1:
             return [f"values: Invalid value: {shown}: for 'Gt', 'Lt' operators, exactly one value is required"]
-        if not _INTEGER.fullmatch(values[0]):
+        if int64(values[0]) is None:
             what = "for 'Gt', 'Lt' operators, the value must be an integer"
             return [f'values[0]: Invalid value: "{values[0]}": {what}']
     return []

@@ -1,27 +1,15 @@
-"""What a list or watch asks for, and the pages of a list: resourceVersion rules, limits and continue tokens."""
+"""What a list or watch asks for: resourceVersion rules and limits."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-
-from apimachinery import errors, jsontext
+from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.numerals import INT64, whole
-from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.router import is_true
 
-_GONE_TOKEN = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new "
-    "list without the continue parameter, or use the continue token in this response to retrieve the "
-    "remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were "
-    "created, modified, or deleted between the time the first chunk was returned and now may show up in the "
-    "list."
-)
 _MATCHES = ("Exact", "NotOlderThan")
 
 
@@ -72,8 +60,7 @@ def parse(request: Request, watch: bool) -> ListOptions:
 
 
 def _integer(request: Request, key: str) -> int:
-    text = request.param(key)
-    return int64(text) if text else 0
+    return int64(request.param(key)) if key in request.query else 0
 
 
 def int64(text: str) -> int:
@@ -130,62 +117,3 @@ def _matches(asked: _Asked, field: str) -> list[FieldError]:
     if asked.match == "Exact" and asked.revision == "0":
         found.append(errors.field_forbidden(field, f'{field} "exact" is forbidden for resourceVersion "0"'))
     return found
-
-
-# --- continue tokens ---
-
-
-@dataclass(frozen=True)
-class Continue:
-    """Where a list goes on: revision -1 means at whatever is current."""
-
-    revision: int
-    start: str
-
-
-def encode_token(at: int, last: Entry, namespace: str) -> str:
-    """The token of the page after last; keys are relative to the listed scope, as upstream's."""
-    start = (last.name if namespace or not last.namespace else f"{last.namespace}/{last.name}") + "\0"
-    body = orjson.dumps({"v": "meta.k8s.io/v1", "rv": at, "start": start})
-    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
-
-
-def decode_token(token: str) -> Continue:
-    """Raises BadRequest."""
-    wrong = "invalid continue token: continue key is not valid: "
-    try:
-        body = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except ValueError:
-        # A last character alone is no byte, and is what is wrong.
-        end = len(token) - (len(token) % 4 == 1)
-        at = next((at for at, c in enumerate(token) if not (c.isascii() and (c.isalnum() or c in "-_"))), end)
-        raise errors.BadRequest(f"{wrong}illegal base64 data at input byte {at}") from None
-    try:
-        value = jsontext.loads(body)
-    except jsontext.JsonError as error:
-        raise errors.BadRequest(f"{wrong}{error}") from None
-    if not isinstance(value, dict):
-        raise errors.BadRequest(f"{wrong}incorrect encoded object")
-    version, at, start = value.get("v"), value.get("rv", 0), value.get("start", "")
-    if version != "meta.k8s.io/v1" or not isinstance(at, int) or not isinstance(start, str):
-        raise errors.BadRequest(f"{wrong}incorrect encoded object version")
-    if at == 0:
-        raise errors.BadRequest(f"{wrong}incorrect encoded start resourceVersion (version meta.k8s.io/v1)")
-    return Continue(at, start)
-
-
-def expired_token(token: Continue) -> errors.ApiError:
-    """410 with a token for an inconsistent continuation."""
-    body = orjson.dumps({"v": "meta.k8s.io/v1", "rv": -1, "start": token.start})
-    error = errors.Expired(_GONE_TOKEN)
-    error.continue_token = base64.urlsafe_b64encode(body).rstrip(b"=").decode()  # type: ignore[attr-defined]
-    return error
-
-
-def rest(entries: Sequence[Entry], start: str, namespace: str) -> Sequence[Entry]:
-    """The entries from a token's start on."""
-    for index, entry in enumerate(entries):
-        key = entry.name if namespace or not entry.namespace else f"{entry.namespace}/{entry.name}"
-        if key >= start:
-            return entries[index:]
-    return ()

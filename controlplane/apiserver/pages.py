@@ -8,7 +8,7 @@ from apimachinery import errors
 from apimachinery.errors import Cause
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from controlplane.apiserver import listing
+from controlplane.apiserver import continuing
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.listing import ListOptions
@@ -16,6 +16,8 @@ from controlplane.apiserver.registry import Registry
 
 # Upstream waits this long for a revision that a client has seen elsewhere.
 _FRESH = 3.0
+# What upstream keeps in no cache of its own: it reads them from the store, which knows limits at any revision.
+_UNCACHED = frozenset({("", "events"), ("events.k8s.io", "events")})
 
 
 async def page(
@@ -32,16 +34,17 @@ async def page(
         found, at, start = await _entries(registry, kind, options, selection.wide)
         entries = [entry for entry in await custom.shown(found) if selection.matches(entry)]
     if start:
-        entries = listing.rest(entries, start, selection.namespace)
+        entries = continuing.rest(entries, start, selection.namespace)
     metadata: Obj = {"resourceVersion": str(at)}
-    if options.limit > 0 and len(entries) > options.limit:
-        remaining = len(entries) - options.limit
-        entries = entries[: options.limit]
-        metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
+    limit = _limit(kind, options)
+    if limit > 0 and len(entries) > limit:
+        remaining = len(entries) - limit
+        entries = entries[:limit]
+        metadata["continue"] = continuing.encode(at, entries[-1], selection.namespace)
         if selection.plain:
             metadata["remainingItemCount"] = remaining
-    elif options.limit > 0 and len(entries) == options.limit and _goes_on(registry, kind, entries[-1], at, selection):
-        metadata["continue"] = listing.encode_token(at, entries[-1], selection.namespace)
+    elif limit > 0 and len(entries) == limit and _goes_on(registry, kind, entries[-1], at, selection):
+        metadata["continue"] = continuing.encode(at, entries[-1], selection.namespace)
     return await registry.shown(kind, entries), metadata
 
 
@@ -50,13 +53,13 @@ async def _entries(
 ) -> tuple[Sequence[Entry], int, str]:
     collection, cache = registry.collection(kind), registry.cache
     if options.token:
-        token = listing.decode_token(options.token)
+        token = continuing.decode(options.token)
         if options.revision:
             raise errors.BadRequest("specifying resource version is not allowed when using continue")
         if token.revision < 0:
             return collection.select(selection), cache.revision, token.start
         if token.revision < collection.floor:
-            raise listing.expired_token(token)
+            raise continuing.expired(token)
         await reach(registry, token.revision)
         return collection.at(token.revision, selection), token.revision, token.start
     if options.revision:
@@ -69,6 +72,12 @@ async def _entries(
     elif options.revision is None:
         await registry.fresh()
     return collection.select(selection), cache.revision, ""
+
+
+def _limit(kind: Kind, options: ListOptions) -> int:
+    """How many a page holds, 0 for all: whoever is content with any revision gets all that a cache has."""
+    cached = (kind.group, kind.plural) not in _UNCACHED
+    return 0 if options.revision == 0 and cached else options.limit
 
 
 def _goes_on(registry: Registry, kind: Kind, last: Entry, at: int, selection: Selection) -> bool:
@@ -86,7 +95,7 @@ async def reach(registry: Registry, revision: int) -> None:
     if await cache.reach(revision, _FRESH):
         return
     raise errors.Timeout(
-        f"Too large resource version: {revision}, current: {cache.revision}",
+        f"Timeout: Too large resource version: {revision}, current: {cache.revision}",
         details={"causes": [Cause("ResourceVersionTooLarge", "Too large resource version").to_dict()]},
         retry_after=1,
     )

@@ -83,8 +83,6 @@ def _verb(method: str, name: str, query: Mapping[str, Sequence[str]], watch: boo
     if method in ("GET", "HEAD"):
         if watch or (not name and is_true(query, "watch")):
             return "watch"
-        if name and is_true(query, "watch"):
-            return "watch"
         return "get" if name else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from apimachinery import selectors
 
-LABELS = {"app": "web", "tier": "front", "n": "5"}
+LABELS = {"app": "web", "tier": "front", "n": "5", "vast": "9" * 20}
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,7 @@ LABELS = {"app": "web", "tier": "front", "n": "5"}
     [
         ("", True), ("app=web", True), ("app==web", True), ("app!=web", False), ("app", True), ("!app", False), ("!zone", True),
         ("app in (web,db)", True), ("app in (db)", False), ("app notin (db)", True), ("zone notin (a)", True), ("zone!=a", True),
-        ("n>4", True), ("n>5", False), ("n<6", True), ("app>1", False), ("zone>1", False), ("app=web,tier=front", True),
+        ("n>4", True), ("n>5", False), ("vast>1", False), ("n<6", True), ("app>1", False), ("zone>1", False), ("app=web,tier=front", True),
         ("app=web,tier=back", False), (" app = web , tier in ( front , back )", True), ("zone in (,a)", False), ("app=", False),
         ("zone=", False), ("app notin ()", True), ("in=1", False), ("app in (in,web)", True), ("app,tier,n", True),
     ],
@@ -37,6 +37,7 @@ def test_label_text(text: str, matches: bool) -> None:
         ("=b", "found '=', expected: !, identifier, or 'end of string'"),
         ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
         ("a>x", "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer"),
+        (f"a<{1 << 63}", f"unable to parse requirement: values[0]: Invalid value: \"{1 << 63}\": for 'Gt', 'Lt' operators, the value must be an integer"),
         ("a=" + "v" * 64, f'unable to parse requirement: values[0][a]: Invalid value: "{"v" * 64}": must be no more than 63 bytes'),
     ],
 )  # fmt: skip

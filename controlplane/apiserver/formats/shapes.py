@@ -66,6 +66,14 @@ def _bare(item: Obj) -> Obj:
     return {k: v for k, v in item.items() if k not in ("apiVersion", "kind")}
 
 
+def _made(encoding: Encoding, head: Obj, items: Iterator[Obj], member: str) -> Iterator[bytes]:
+    """A list that upstream makes of another's items: there is none before it has an item."""
+    first = next(items, None)
+    if first is None:
+        return iter((encoding.document({**head, member: None}),))
+    return encoding.listed(head, chain((first,), items), member)
+
+
 def _is_scale(obj: Obj) -> bool:
     """Of what carries its kind itself, a Scale alone has the shapes that stored objects have."""
     return obj.get("kind") == "Scale"
@@ -98,13 +106,9 @@ class TableFormat(_Encoded):
         head = self._table([], metadata)
         del head["rows"]
         now = self.clock()
-        rest = iter(items)
-        first = next(rest, None)
-        if first is None and self.table is NAME_AND_BIRTH:
-            # Upstream's own table, of kinds that have none, makes no list before it has a row.
-            return iter((self.encoding.document({**head, "rows": None}),))
-        items = rest if first is None else chain((first,), rest)
         rows = (render.row(self.table, item, now, self.include, self.version, self.shown) for item in items)
+        if self.table is NAME_AND_BIRTH:  # upstream's own, of kinds that have none
+            return _made(self.encoding, head, rows, "rows")
         return self.encoding.listed(head, rows, "rows")
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
@@ -134,7 +138,7 @@ class MetadataFormat(_Encoded):
 
     def many(self, kind: Kind, items: Iterable[Obj], metadata: Obj) -> Iterator[bytes]:
         head = {"kind": "PartialObjectMetadataList", "apiVersion": self.version, "metadata": metadata}
-        return self.encoding.listed(head, (render.partial(item, self.version) for item in items), "items")
+        return _made(self.encoding, head, (render.partial(item, self.version) for item in items), "items")
 
     def event(self, type: str, kind: Kind, obj: Obj, first: bool) -> bytes:
         return self.encoding.frame(type, obj if type == "ERROR" else render.partial(obj, self.version))

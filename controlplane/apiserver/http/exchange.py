@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from urllib.parse import parse_qs
 
 from multidict import CIMultiDict
 
-from apimachinery import errors
+from apimachinery import errors, urls
 from apimachinery.kit.http import web
 from controlplane.apiserver import ids, router
 from controlplane.apiserver.catalog.catalog import Catalog
@@ -41,7 +40,7 @@ Pipeline = Callable[[Request], Awaitable[Response | Hijacked]]
 def parse(raw: web.BaseRequest, catalog: Catalog) -> Request:
     """The pipeline's view of a request; nobody is authenticated yet."""
     path, query_text = raw.rel_url.raw_path, raw.rel_url.raw_query_string
-    query = parse_qs(query_text, keep_blank_values=True, errors="replace") if query_text else {}
+    query = urls.parameters(query_text)
     target = router.locate(catalog, raw.method, path, query)
     return Request(
         method=raw.method,

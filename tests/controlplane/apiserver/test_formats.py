@@ -236,6 +236,15 @@ def test_metadata_alone():
     assert listed["items"][0]["kind"] == "PartialObjectMetadata" and "data" not in listed["items"][0]
 
 
+@pytest.mark.parametrize("encoding", [Json(), Json(pretty=True), Yaml()])
+def test_a_list_of_no_metadata_has_no_items(encoding):
+    listed = yaml.safe_load(listed_by(MetadataFormat(encoding)))
+    assert listed["kind"] == "PartialObjectMetadataList" and listed["metadata"] == {"resourceVersion": "9"}
+    assert listed["items"] is None
+    encoded = protobuf.decode(listed_by(MetadataFormat(Protobuf())))
+    assert encoded["kind"] == listed["kind"] and not encoded.get("items")
+
+
 def test_protobuf_is_read_back():
     form = WholeFormat(Protobuf())
     assert protobuf.decode(form.one(CONFIG_MAP, config_map())) == config_map()

@@ -1,5 +1,6 @@
 """What lists, watches and deletions of many are asked for: what cannot be, and which page they get."""
 
+import base64
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from apimachinery import errors
 from apimachinery.client import Client
-from controlplane.apiserver import defaults, listing
+from controlplane.apiserver import continuing, defaults, listing
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.resources import core
 from tests.controlplane.apiserver.server import run
@@ -81,6 +82,12 @@ def test_numbers(text: str, why: str) -> None:
             asked(False, **{field: text})
 
 
+@pytest.mark.parametrize("field", ["limit", "timeoutSeconds"])
+def test_an_empty_text_is_no_number(field: str) -> None:
+    with pytest.raises(errors.BadRequest, match='strconv.ParseInt: parsing "": invalid syntax'):
+        asked(False, **{field: ""})
+
+
 def test_zeros_before_a_number_are_none_too_many() -> None:
     assert (
         asked(False, limit="0" * 5000 + "7").limit == 7 and asked(False, resourceVersion="0" * 30 + "5").revision == 5
@@ -132,7 +139,38 @@ def test_pages_that_selectors_have_filled(tmp_path: Path) -> None:
         left = await client.request("GET", MAPS, query={"labelSelector": "of"})
         assert [item["metadata"]["name"] for item in left["items"]] == ["c"]
         late = await refused(client, "DELETE", MAPS, resourceVersion="99999999999")
-        assert late.status_code == 504 and late.message.startswith("Too large resource version")
+        assert late.status_code == 504 and late.message.startswith("Timeout: Too large resource version")
+
+    run(tmp_path, test)
+
+
+def test_who_takes_any_revision_gets_all_of_a_cache(tmp_path: Path) -> None:
+    """But of events, which upstream reads from its store."""
+
+    async def test(client: Client) -> None:
+        events = "/api/v1/namespaces/default/events"
+        for name in ("a", "b", "c"):
+            metadata = {"name": name, "namespace": "default"}
+            await client.request("POST", MAPS, body={"metadata": metadata})
+            await client.request(
+                "POST", events, body={"metadata": metadata, "involvedObject": {"namespace": "default"}}
+            )
+        any_revision = {"resourceVersion": "0", "limit": "1"}
+        some = await client.request("GET", MAPS, query=any_revision)
+        assert len(some["items"]) > 2 and "continue" not in some["metadata"]
+        page = await client.request("GET", MAPS, query={"limit": "1"})
+        rest = await client.request("GET", MAPS, query={**any_revision, "continue": page["metadata"]["continue"]})
+        assert len(rest["items"]) == len(some["items"]) - 1
+        few = await client.request("GET", events, query=any_revision)
+        assert len(few["items"]) == 1 and few["metadata"]["remainingItemCount"] == 2
+
+    run(tmp_path, test)
+
+
+def test_a_watch_of_what_has_a_name_is_a_read(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        query = {"watch": "true", "timeoutSeconds": "1"}
+        assert (await client.request("GET", "/api/v1/namespaces/default", query=query))["kind"] == "Namespace"
 
     run(tmp_path, test)
 
@@ -141,3 +179,46 @@ async def refused(client: Client, method: str, path: str, **query: str) -> error
     with pytest.raises(errors.ApiError) as caught:
         await client.request(method, path, query=query)
     return caught.value
+
+
+def token(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def said(revision: str, start: str) -> str:
+    return token(f'{{"v":"meta.k8s.io/v1","rv":{revision},"start":{start}}}')
+
+
+FIELD = "json: cannot unmarshal {} into Go struct field continueToken.{}"
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ("eA", "invalid character 'x' looking for beginning of value"),
+        ("!", "illegal base64 data at input byte 0"),
+        ("x", "illegal base64 data at input byte 0"),
+        ("eyJ2x", "illegal base64 data at input byte 4"),
+        ("nope", r"invalid character '\u009e' looking for beginning of value"),
+        (token("5"), "json: cannot unmarshal number into Go value of type storage.continueToken"),
+        (token("null"), "server does not recognize this encoded version "),
+        (token('{"v":"v9"}'), "server does not recognize this encoded version v9"),
+        (token('{"v":1,"rv":true}'), FIELD.format("number", "v of type string")),
+        (said("true", "[]"), FIELD.format("bool", "rv of type int64")),
+        (said("1.5", '"a"'), FIELD.format("number 1.5", "rv of type int64")),
+        (said(str(1 << 63), '"a"'), FIELD.format(f"number {1 << 63}", "rv of type int64")),
+        (said("1", "1"), FIELD.format("number", "start of type string")),
+        (said("null", '"a"'), "incorrect encoded start resourceVersion (version meta.k8s.io/v1)"),
+        (said("1", "null"), "encoded start key empty (version meta.k8s.io/v1)"),
+        *((said("-1", f'"{key}"'), key) for key in ("../a", "/../x", "./a", "a//b", "a/", "//a")),
+    ],
+)
+def test_continue_tokens_that_are_none(sent: str, why: str) -> None:
+    with pytest.raises(errors.BadRequest) as refusal:
+        continuing.decode(sent)
+    assert refusal.value.message == f"invalid continue token: continue key is not valid: {why}"
+
+
+def test_a_token_is_read_as_upstream_reads_json() -> None:
+    assert continuing.decode(token('{"V":"meta.k8s.io/v1","RV":7,"Start":"/a/b"}')) == continuing.Continue(7, "a/b")
+    assert continuing.decode(said("-1", '"/"')) == continuing.Continue(-1, "")
