@@ -189,6 +189,8 @@ class Registry:
             self._preparation.finish_new(kind, obj, namespace, context, chosen)
 
         await begun(size, finish)
+        # Who validates is told the name that was generated meanwhile.
+        admission.name = admission.given_name = obj["metadata"]["name"]
         try:
             context.warnings.extend(await off_loop(context.size, _listed, strategy.warn, obj, None))
             await self._validate(admission)

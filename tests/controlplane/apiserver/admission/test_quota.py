@@ -295,6 +295,9 @@ def test_what_is_not_stored_takes_no_room(tmp_path: Path) -> None:
             await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "c"}}, "n")
         with pytest.raises(errors.Forbidden, match="exceeded quota"):
             await client.request("POST", path, body=made, query={"dryRun": "All"})
+        # Who validates knows the name that has been generated.
+        with pytest.raises(errors.Forbidden, match='configmaps "d-[a-z0-9]{5}" is forbidden'):
+            await client.create(kinds.CONFIG_MAP, {"metadata": {"generateName": "d-"}}, "n")
         # Other namespaces have room of their own; a change of what is there takes none.
         await client.create(kinds.CONFIG_MAP, {"metadata": {"name": "c"}}, "default")
         await client.patch(kinds.CONFIG_MAP, "a", {"data": {"x": "y"}}, "n")
