@@ -7,7 +7,8 @@ that socket (Linux 5.12). It holds no Service, but two things for the moment unt
   it an answer would reach its client from an address the client never spoke to, which resets the connection.
 * the refusal to let a new connection leave that no rule has translated. Its packet is lost before the connection
   tracker remembers it, so the client's next attempt, a second later, is translated like any other; let through, it
-  would be answered by a stranger or not at all, and remembered as not translated.
+  would be answered by a stranger or not at all, and remembered as not translated. That is asked in a chain of type nat
+  as well: it costs connections under way nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from netproxy.ground import Ground
 from netproxy.nftables.layout import ip_word, within
 
 log = logging.getLogger(__name__)
-_AFTER_FILTER = 10
-"""after everybody's filter chains (0), which refuse what has no endpoints"""
+_FIRST = -150
+"""Before anybody gives the packet another source, after which no chain of type nat is asked any more. Filter chains,
+which refuse what has no endpoints, all come before such chains of this hook."""
 
 
 def table(ground: Ground) -> str:
@@ -36,9 +38,7 @@ def ruleset(ground: Ground) -> str:
     lines = [f"table {table(ground)} {{", "  flags owner;", "  chain nat { type nat hook prerouting priority 200; }"]
     if services := within(ground.family, "daddr", ground.service_cidrs):
         rules = (f"ct state new {match} ct status & dnat == 0 fib daddr type != local drop;" for match in services)
-        body = " ".join(rules)
-        for hook in ("forward", "output"):
-            lines.append(f"  chain {hook} {{ type filter hook {hook} priority {_AFTER_FILTER}; {body} }}")
+        lines.append(f"  chain leaving {{ type nat hook postrouting priority {_FIRST}; {' '.join(rules)} }}")
     return "\n".join([*lines, "}", ""])
 
 

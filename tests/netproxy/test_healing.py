@@ -24,7 +24,6 @@ from apimachinery.kit.nft_events import Listener, Transaction
 from benchmarks.plane import daemons
 from netproxy import conntrack
 from netproxy.ground import Ground
-from netproxy.guard import ruleset
 from netproxy.iptables import base, diff
 from netproxy.iptables.plan import Key
 from netproxy.iptables.watch import NO_DAMAGE, UNKNOWN, Damage, foreign, judge
@@ -307,13 +306,6 @@ def test_our_own_changes_are_not_taken_for_anybody_elses(worlds: Callable[[str],
         assert world.noticed() - before <= 2, "one flush, told in one or two pieces"
 
     worlds(mode)(body)
-
-
-def test_the_guard_is_our_own_and_refuses_only_new_untranslated_packets() -> None:
-    text = ruleset(Ground(Family.IPV4, service_cidrs=("10.96.0.0/12",), nft_table="mine"))
-    assert text.startswith("table ip mine-guard {\n  flags owner;")
-    assert "ct state new ip daddr 10.96.0.0/12 ct status & dnat == 0 fib daddr type != local drop" in text
-    assert "drop" not in ruleset(Ground(Family.IPV6)), "without a known range nothing is refused"
 
 
 GROUNDS = {Family.IPV4: Ground(Family.IPV4)}
