@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -24,27 +24,50 @@ ROOT = Path(__file__).parents[1]
 PORT = 6443
 
 
-class Daemons:
-    """Processes of ours started in one namespace from one directory; all end with it."""
+class Running(Protocol):
+    """A process, as `subprocess.Popen` tells of one."""
 
-    def __init__(self, where: Path, folder: Path) -> None:
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
+Starter = Callable[[Sequence[str], Path, Path], Running]
+"""Has a command line run that appends to a log, in a network namespace."""
+
+
+def executed(argv: Sequence[str], log: Path, where: Path) -> Running:
+    """A program of its own, in a session of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            ["nsenter", f"--net={where}", *argv], cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+class Daemons:
+    """Processes of ours started in one namespace from one directory; all end with it. `starter`: how modules are."""
+
+    def __init__(self, where: Path, folder: Path, starter: Starter = executed) -> None:
         self.where = where
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._starter = starter
+        self._processes: dict[str, Running] = {}
 
     def start(self, name: str, module: str, settings: dict[str, Any]) -> int:
         """Run `python -m module --config FILE`; returns the process id."""
         config = self.folder / f"{name}.yaml"
         config.write_text(yaml.safe_dump(settings))
-        return self.execute(name, [sys.executable, "-m", module, "--config", str(config)])
+        return self._begin(name, [sys.executable, "-m", module, "--config", str(config)], self._starter)
 
     def execute(self, name: str, argv: Sequence[str]) -> int:
         """Run any program likewise; returns the process id."""
-        argv = ["nsenter", f"--net={self.where}", *argv]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(argv, cwd=ROOT, stdout=log, stderr=log, start_new_session=True)
-        self._processes[name] = process
+        return self._begin(name, argv, executed)
+
+    def _begin(self, name: str, argv: Sequence[str], starter: Starter) -> int:
+        self._processes[name] = process = starter(argv, self.folder / f"{name}.log", self.where)
         return process.pid
 
     def end(self, name: str, number: int = signal.SIGTERM, timeout: float = 15.0) -> int:
@@ -130,10 +153,10 @@ class Daemons:
 
 
 @contextlib.contextmanager
-def daemons(where: Path) -> Iterator[Daemons]:
+def daemons(where: Path, starter: Starter = executed) -> Iterator[Daemons]:
     """A fresh directory and its processes; both gone at the end."""
     with tempfile.TemporaryDirectory(prefix="wht-plane-") as folder:
-        made = Daemons(where, Path(folder))
+        made = Daemons(where, Path(folder), starter)
         try:
             yield made
         finally:

@@ -20,6 +20,7 @@ from benchmarks.plane import Daemons, daemons
 from netproxy import modes
 from netproxy.userspace.ways import ROUTE_PROTOCOL
 from tests.conftest import SLOWNESS
+from tests.forked import forked
 from tests.netproxy.rig import BRIEF, IN_KERNEL, MODES, NODE_IP, PODS, Rig, new_rig
 from tests.waiting import SECONDS, until
 
@@ -93,7 +94,7 @@ def run(
     mode: str, body: Callable[[World, Client], Coroutine[Any, Any, None]], load: bool = True, cut_off: int = 0
 ) -> None:
     """`cut_off`: so many connections may end in the middle; none is refused or gets no answer."""
-    with new_rig() as rig, daemons(rig.node) as processes:
+    with new_rig() as rig, daemons(rig.node, forked) as processes:
 
         async def main() -> None:
             await rig.wire()

@@ -29,6 +29,7 @@ from netproxy.iptables.plan import Key
 from netproxy.iptables.watch import NO_DAMAGE, UNKNOWN, Damage, foreign, judge
 from netproxy.model import Family
 from tests.cni.kernel import staying_echo
+from tests.forked import forked
 from tests.netproxy.rig import PODS, Rig, new_rig
 from tests.netproxy.test_daemon import World
 
@@ -167,7 +168,7 @@ class Healing(World):
 
 @asynccontextmanager
 async def healing(rig: Rig, mode: str) -> AsyncIterator[Healing]:
-    with daemons(rig.node) as processes:
+    with daemons(rig.node, forked) as processes:
         await rig.wire()
         processes.start_api()
         await processes.until_serving()

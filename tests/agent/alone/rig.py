@@ -15,7 +15,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from apimachinery.kit import netns
 from lab import cgroups, clean, processes
+from tests.forked import Forked, forked
 from tests.waiting import eventually
 
 IMAGE = "wherry.test/busybox:1"
@@ -284,14 +286,11 @@ class AgentProcess:
                 }
             )
         )
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Forked | None = None
 
     def start(self) -> None:
-        python = sys.executable
-        command = ["nsenter", f"--net=/run/netns/{self.containerd.netns}", python, "-m", "agent"]
-        command += ["--config", str(self.containerd.base / "agent.yaml")]
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path(__file__).parents[3])
+        command = [sys.executable, "-m", "agent", "--config", str(self.containerd.base / "agent.yaml")]
+        self.process = forked(command, self.log, netns.path_of(self.containerd.netns))
 
     def stop(self) -> None:
         assert self.process is not None

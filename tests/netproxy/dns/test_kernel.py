@@ -21,6 +21,7 @@ from apimachinery.kinds import ENDPOINT_SLICE, SERVICE
 from apimachinery.kit import command, netns
 from apimachinery.kit.netlink import Netlink, routes
 from benchmarks.plane import daemons
+from tests.forked import forked
 from tests.netproxy.dns.cluster import ask_bytes, read
 from tests.netproxy.rig import IN_KERNEL, PODS, Rig, new_rig
 from tests.netproxy.test_daemon import World
@@ -65,7 +66,7 @@ class Node(World):
 
 
 def run(mode: str, body: Callable[[Node, Client], Coroutine[Any, Any, None]]) -> None:
-    with new_rig() as rig, daemons(rig.node) as processes:
+    with new_rig() as rig, daemons(rig.node, forked) as processes:
 
         async def main() -> None:
             await rig.wire()
