@@ -9,6 +9,16 @@ Reading order: `varint` (numbers on the wire), `special` (types whose JSON is no
 """
 
 from apimachinery.protobuf.envelope import MAGIC, decode, encode, encode_item, encode_list, encode_raw, is_protobuf
-from apimachinery.protobuf.varint import ProtobufError
+from apimachinery.protobuf.varint import ProtobufError, UnknownKind
 
-__all__ = ["MAGIC", "ProtobufError", "decode", "encode", "encode_item", "encode_list", "encode_raw", "is_protobuf"]
+__all__ = [
+    "MAGIC",
+    "ProtobufError",
+    "UnknownKind",
+    "decode",
+    "encode",
+    "encode_item",
+    "encode_list",
+    "encode_raw",
+    "is_protobuf",
+]

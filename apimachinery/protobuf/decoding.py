@@ -16,6 +16,7 @@ from apimachinery.protobuf.varint import (
     FIXED64,
     VARINT,
     ProtobufError,
+    UnknownKind,
     read_double,
     read_varint,
     skip,
@@ -206,7 +207,8 @@ def is_protobuf(body: bytes) -> bool:
 def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]:
     """The object in an envelope, with its apiVersion and kind first.
 
-    The two arguments name what is expected where the envelope does not say. Raises ProtobufError for anything else.
+    The two arguments name what is expected where the envelope does not say. Raises UnknownKind for one that has no
+    message, ProtobufError for anything else.
     """
     if not body:
         raise ProtobufError("empty data")
@@ -220,7 +222,7 @@ def decode(body: bytes, api_version: str = "", kind: str = "") -> dict[str, Any]
     kind = _bytes(named.get(2)).decode("utf-8", "replace") or kind
     name = wire_fields.of_kind(api_version, kind)
     if name is None:
-        raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
+        raise UnknownKind(api_version, kind)
     result: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
     try:
         return message(name, _bytes(parts.get(2)), result)

@@ -8,7 +8,7 @@ from typing import Any
 from apimachinery.data import wire_fields
 from apimachinery.protobuf import encoding
 from apimachinery.protobuf.decoding import MAGIC, decode, is_protobuf
-from apimachinery.protobuf.varint import ProtobufError, varint
+from apimachinery.protobuf.varint import UnknownKind, varint
 
 __all__ = ["MAGIC", "decode", "encode", "encode_item", "encode_list", "encode_raw", "is_protobuf"]
 
@@ -35,7 +35,7 @@ def encode_list(api_version: str, kind: str, metadata: dict[str, Any], items: It
 def _message_of(api_version: str, kind: str) -> str:
     message = wire_fields.of_kind(api_version, kind)
     if message is None:
-        raise ProtobufError(f'no kind "{kind}" is registered for version "{api_version}"')
+        raise UnknownKind(api_version, kind)
     return message
 
 

@@ -14,6 +14,14 @@ class ProtobufError(ValueError):
     """The bytes are no message; the message is upstream's."""
 
 
+class UnknownKind(ProtobufError):
+    """An envelope of a kind that has no message."""
+
+    def __init__(self, api_version: str, kind: str) -> None:
+        super().__init__(f'no kind "{kind}" is registered for version "{api_version}"')
+        self.api_version, self.kind = api_version, kind
+
+
 def read_varint(data: bytes, at: int) -> tuple[int, int]:
     """The number at `at` and where the next thing begins."""
     try:

@@ -77,7 +77,7 @@ async def read_object(request: Request, kind: Kind, context: Context, also: tupl
     context.size = len(body)
 
     def read() -> Obj:
-        obj, odd = _parse(media, body, kind.kind)
+        obj, odd = _parse(media, body, kind.kind, kind.api_version)
         if not custom:
             _check_type(obj, kind, body, context.catalog, also)
         elif not isinstance(obj.get("kind"), str) or not obj["kind"]:
@@ -272,13 +272,18 @@ async def read_options(request: Request) -> Obj | None:
     return {k: v for k, v in obj.items() if v is not None and v != []}
 
 
-def _parse(media: str, body: bytes, expected: str) -> tuple[Obj, tuple[str, ...]]:
-    """The body's object and complaints about repeated keys."""
+def _parse(media: str, body: bytes, expected: str, version: str = "") -> tuple[Obj, tuple[str, ...]]:
+    """The body's object and complaints about repeated keys. A message need not say what it is, where that is known."""
     if media == PROTOBUF:
         from apimachinery import protobuf
 
         try:
-            decoded: Obj = protobuf.decode(body)
+            decoded: Obj = protobuf.decode(body, version, expected)
+        except protobuf.UnknownKind as error:
+            if not error.kind or not error.api_version:
+                raise _unrecognized(expected, str(error), body) from None
+            # Whoever reads it refuses it like any other type that is not expected.
+            return {"apiVersion": error.api_version, "kind": error.kind}, ()
         except protobuf.ProtobufError as error:
             raise _unrecognized(expected, str(error), body) from None
         except RecursionError:

@@ -11,7 +11,9 @@ from apimachinery.kit import metrics
 from apimachinery.kit.lifecycle import Lifecycle
 from apimachinery.kit.serve import Page
 from apimachinery.version import GIT_VERSION, language
+from controlplane.apiserver.formats import negotiate
 from controlplane.apiserver.formats.encodings import Json
+from controlplane.apiserver.formats.media import JSON
 from controlplane.apiserver.replies import not_allowed
 from controlplane.apiserver.request import Handler, Reply, Request, Response
 from controlplane.store import Store
@@ -59,6 +61,7 @@ def paths(live: Mapping[str, Check], ready: Mapping[str, Check]) -> dict[str, Ha
     async def version(request: Request) -> Reply:
         if request.method != "GET":
             raise not_allowed()
+        negotiate.offered(request.headers.get("Accept", ""), (JSON,))
         return Response(200, Json(pretty=True).document(dict(version_info())))
 
     async def exposition(request: Request) -> Reply:

@@ -8,7 +8,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from apimachinery import accept
-from apimachinery.errors import NotAcceptable
 from apimachinery.objects import Obj, dumps, loads
 from controlplane.apiserver.catalog.catalog import Current
 from controlplane.apiserver.discovery import Discovery, Sources
@@ -149,6 +148,7 @@ def fixed(obj: Obj, content_type: str = JSON) -> Handler:
     async def handle(request: Request) -> Response:
         if request.method != "GET":
             raise not_allowed()
+        negotiate.offered(request.headers.get("Accept", ""), (content_type,))
         return Response(200, body, content_type, {"Cache-Control": "public, max-age=3600"})
 
     return handle
@@ -173,6 +173,9 @@ def openapi_v2_handler(openapi: Current[Documents], others: OtherDocuments) -> H
 
     async def handle(request: Request) -> Response:
         media = _swagger_type(request.headers.get("Accept", "") or "*/*")
+        if media is None:
+            # Upstream says so by the status alone.
+            return Response(406, b"", "", {"Vary": "Accept-Encoding, Accept"})
         # The first time takes a third of a second, and the first few requests come together.
         async with one_at_a_time:
             key = (openapi.get(), others.version, media)
@@ -184,9 +187,9 @@ def openapi_v2_handler(openapi: Current[Documents], others: OtherDocuments) -> H
     return handle
 
 
-def _swagger_type(header: str) -> str:
+def _swagger_type(header: str) -> str | None:
     for clause in accept.parse(header):
         for media, called in _SWAGGER.items():
             if clause.covers(media):
                 return called
-    raise NotAcceptable(f"only the following media types are accepted: {', '.join(_SWAGGER)}")
+    return None

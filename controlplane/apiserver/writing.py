@@ -14,7 +14,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing, pages
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
-from controlplane.apiserver.encoding import Negotiate
+from controlplane.apiserver.encoding import Format, Negotiate
 from controlplane.apiserver.formats.media import APPLY_YAML, PLAIN_PATCHES
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
@@ -153,7 +153,7 @@ class Writing:
         entry, gone = await self._registry.delete_entry(storage, request.space, request.name, context)
         if gone and not strategy.returns_deleted:
             await off_loop(len(entry.wire), entry.read_beside_others)
-            return _success(kind, entry, tuple(context.warnings))
+            return _success(kind, entry, format, tuple(context.warnings))
         # Whoever asks in the old way for dependents to go, too, is told that it is not done yet.
         status = 202 if not gone and context.options.get("orphanDependents") is False else 200
         return await one(kind, entry, status, format, tuple(context.warnings))
@@ -182,11 +182,13 @@ class Writing:
         return kind if collection.versioned else collection.kind
 
 
-def _success(kind: Kind, entry: Entry, warnings: tuple[str, ...]) -> Response:
+def _success(kind: Kind, entry: Entry, format: Format | None, warnings: tuple[str, ...]) -> Response:
     details: Obj = {"name": entry.name}
     if kind.group:
         details["group"] = kind.group
     details["kind"] = kind.plural
     details["uid"] = entry.obj["metadata"]["uid"]
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    return Response(200, orjson.dumps(status), warnings=warnings)
+    if format is None:
+        return Response(200, orjson.dumps(status), warnings=warnings)
+    return Response(200, format.one(None, status), format.content_type, warnings=warnings)

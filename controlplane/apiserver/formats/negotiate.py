@@ -53,7 +53,7 @@ def _asked_for(request: Request) -> Format | None:
         return WholeFormat(Json(pretty=True)) if request.verb != "watch" and is_pretty(request) else None
     custom = request.kind is not None and request.catalog.custom(request.kind) is not None
     if not custom:
-        _offered(header, request.verb in ("list", "watch"))
+        offered(header, (*SERVED, *(STREAMED if request.verb in ("list", "watch") else ())))
     kind = request.kind if request.kind is not None and "get" in request.kind.verbs else None
     columns = request.subresource not in _WITHOUT_COLUMNS
 
@@ -103,7 +103,7 @@ def choose(header: str, allows: Allows) -> tuple[str, str, Mapping[str, str]] | 
 def plain(request: Request) -> Encoding:
     """The encoding of what is served in no other shape: discovery's documents. Raises NotAcceptable."""
     header = request.headers.get("Accept", "")
-    _offered(header, streamed=False)
+    offered(header, SERVED)
     found = choose(header, lambda media, shape: not shape)
     if found is None:
         raise NotAcceptable(_only(SERVED))
@@ -125,6 +125,17 @@ def of_refusal(request: Request | None) -> Format | None:
     return None if encoding == SERVED[JSON] else WholeFormat(encoding)
 
 
+def offered(header: str, media: Iterable[str]) -> None:
+    """The first look at the header, which takes a media type by its name or anything at all: no `application/*`.
+
+    Raises NotAcceptable.
+    """
+    named, there = {clause.partition(";")[0].strip(" ") for clause in header.split(",")}, tuple(media)
+    if header and not named & {"*/*", *there}:
+        text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(there)}"
+        raise NotAcceptable(text, details={})
+
+
 def is_pretty(request: Request) -> bool:
     """Whether JSON is laid out for a person: by the parameter or, without it, by the user agent."""
     if given := request.param("pretty"):
@@ -137,15 +148,6 @@ def _encoding(found: tuple[str, str, Mapping[str, str]], request: Request) -> En
     if media == JSON and (parameters.get("pretty") == "1" or is_pretty(request)):
         return Json(pretty=True)
     return SERVED[media]
-
-
-def _offered(header: str, streamed: bool) -> None:
-    """The first look at the header, which takes a media type by its name or anything at all: no `application/*`."""
-    named = {clause.partition(";")[0].strip(" ") for clause in header.split(",")}
-    offered = (*SERVED, *(STREAMED if streamed else ()))
-    if header and not named & {"*/*", *offered}:
-        text = f"406: Not Acceptable\n\nAvailable representations: {', '.join(offered)}"
-        raise NotAcceptable(text, details={})
 
 
 def _only(media: Iterable[str]) -> str:

@@ -2,7 +2,7 @@ import pytest
 
 from apimachinery import errors, protobuf
 from controlplane.apiserver import codec, unstructured
-from controlplane.apiserver.formats.media import PROTOBUF
+from controlplane.apiserver.formats.media import JSON, PROTOBUF
 
 
 @pytest.mark.parametrize(
@@ -10,12 +10,22 @@ from controlplane.apiserver.formats.media import PROTOBUF
     [
         (b"{}", "expected prefix"),
         (protobuf.encode_raw("v1", "ConfigMap", b"\x0a\x05ab"), "unexpected EOF"),
-        (protobuf.encode_raw("v1", "Nope", b""), 'no kind "Nope" is registered'),
+        (protobuf.encode_raw("", "ConfigMap", b""), 'no kind "ConfigMap" is registered'),
     ],
 )
 def test_bytes_that_are_no_message_are_a_bad_request(body: bytes, why: str) -> None:
     with pytest.raises(errors.BadRequest, match=why):
         codec._parse(PROTOBUF, body, "ConfigMap")
+
+
+def test_a_message_of_another_type_is_told_like_any_other() -> None:
+    sent = codec._parse(PROTOBUF, protobuf.encode_raw("v1", "Nope", b""), "ConfigMap", "v1")
+    assert sent == codec._parse(JSON, b'{"apiVersion":"v1","kind":"Nope"}', "ConfigMap", "v1")
+
+
+def test_a_message_need_not_say_what_is_expected() -> None:
+    (obj, _) = codec._parse(PROTOBUF, protobuf.encode_raw("", "", b"\x12\x06\x0a\x01k\x12\x01v"), "ConfigMap", "v1")
+    assert obj["kind"] == "ConfigMap" and obj["data"] == {"k": "v"}
 
 
 def test_a_refusal_for_many_long_names_is_short() -> None:

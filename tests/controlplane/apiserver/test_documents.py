@@ -133,9 +133,40 @@ def test_openapi_v2_is_served_in_each_form_with_one_tag(tmp_path):
         status, told, _ = await raw.get("/openapi/v2", f"text/html, {SWAGGER[0]};q=0.5")
         assert (status, told["Content-Type"]) == (200, gnostic.MEDIA_TYPE)
         assert (await raw.get("/openapi/v2", If_None_Match=headers["ETag"]))[0] == 304
-        assert (await raw.get("/openapi/v2", "text/html"))[0] == 406
+        status, _, body = await raw.get("/openapi/v2", "text/html")
+        assert (status, body) == (406, b"")
         status, told, small = await raw.get("/openapi/v2", Accept_Encoding="deflate, gzip")
         assert told["Content-Encoding"] == "gzip" and gzip.decompress(small) == plain and len(small) * 4 < len(plain)
+
+    against(tmp_path, test)
+
+
+def test_what_is_in_one_form_is_refused_in_others(tmp_path):
+    async def test(_, raw):
+        for path, media in (
+            ("/version", "application/json"),
+            ("/.well-known/openid-configuration", "application/json"),
+            ("/openid/v1/jwks", "application/jwk-set+json"),
+        ):
+            for accept in (media, "*/*", f"text/html;q=0.9,{media};q=0.1"):
+                assert (await raw.get(path, accept))[0] == 200, (path, accept)
+            status, headers, body = await raw.get(path, "application/yaml")
+            assert (status, headers["Content-Type"]) == (406, "application/yaml")
+            told = f"406: Not Acceptable\n\nAvailable representations: {media}"
+            assert yaml.safe_load(body)["message"] == told
+            assert (await raw.get(path, "application/*"))[0] == 406
+
+    against(tmp_path, test)
+
+
+@pytest.mark.parametrize("media", ["application/yaml", "application/vnd.kubernetes.protobuf"])
+def test_a_deletion_is_told_in_the_clients_encoding(tmp_path, media):
+    async def test(client, raw):
+        maps = "/api/v1/namespaces/default/configmaps"
+        await client.request("POST", maps, body={"metadata": {"name": "m"}})
+        _, headers, body = await raw.get(f"{maps}/m", media, method="DELETE")
+        told = protobuf.decode(body) if protobuf.is_protobuf(body) else yaml.safe_load(body)
+        assert (headers["Content-Type"], told["kind"], told["status"]) == (media, "Status", "Success")
 
     against(tmp_path, test)
 
