@@ -56,8 +56,10 @@ def apply(
         raise errors.ApiError(f"failed to create typed live object ({_named(request.live)}): {why}") from None
     except errors.Conflict:
         allowed = migration.allowed_fields(request.live, node) if manager == migration.KUBECTL else {}
-        if not allowed or any(difference(lost, allowed) for lost in request.lost.values()):
+        if not allowed:
             raise
+        if left := {key: rest for key, lost in request.lost.items() if (rest := difference(lost, allowed))}:
+            raise conflicts.error(left, request.managers) from None
         return request.carried_out(force=True)
 
 

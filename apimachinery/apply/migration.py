@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import orjson
 
 from apimachinery.apply.births import bare
-from apimachinery.apply.fieldset import Fields
+from apimachinery.apply.compare import compare
+from apimachinery.apply.fieldset import Fields, difference
 from apimachinery.apply.typed import field_set, problems
 from apimachinery.schema import Node
 
@@ -20,7 +22,7 @@ MAX_BYTES = 256 * 1024
 
 
 def allowed_fields(live: dict[str, Any], node: Node) -> Fields:
-    """The fields that the last client-side apply set: conflicts over them are with oneself."""
+    """The fields that the last client-side apply set and nobody changed since: conflicts over them are with oneself."""
     text = _annotations(live).get(LAST_APPLIED)
     if not text:
         return {}
@@ -28,11 +30,12 @@ def allowed_fields(live: dict[str, Any], node: Node) -> Fields:
         applied = orjson.loads(text)
     except orjson.JSONDecodeError:
         return {}
-    if not isinstance(applied, dict) or problems(node, applied, duplicates=True):
+    if not isinstance(applied, dict) or problems(node, applied) or problems(node, live):
         return {}
     if applied.get("apiVersion") != live.get("apiVersion"):
         return {}
-    return field_set(node, applied)
+    since = compare(node, applied, live)
+    return reduce(difference, (since.modified, since.added, since.removed), field_set(node, applied))
 
 
 def refresh(obj: dict[str, Any], applied: dict[str, Any]) -> None:

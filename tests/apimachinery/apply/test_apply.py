@@ -320,6 +320,19 @@ def test_kubectl_takes_over_its_client_side_applies() -> None:
         put(live, config(a="2"), "someone")
 
 
+def test_kubectl_does_not_take_over_what_others_changed_since_its_client_side_apply() -> None:
+    annotation = "kubectl.kubernetes.io/last-applied-configuration"
+    text = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"1","b":"1"}}'
+    body = {**config(a="1", b="1"), "metadata": {"name": "c", "annotations": {annotation: text}}}
+    live = write(None, body, "kubectl-client-side-apply")
+    scaled = write(live, {**live, "data": {"a": "3", "b": "1"}}, "scaler")
+    with pytest.raises(errors.Conflict) as raised:
+        put(scaled, config(a="2", b="2"), "kubectl")
+    # What is still as it was applied is no conflict.
+    assert raised.value.message == 'Apply failed with 1 conflict: conflict with "scaler" using v1: .data.a'
+    assert put(scaled, config(a="3", b="2"), "kubectl")["data"] == {"a": "3", "b": "2"}
+
+
 keys = st.sampled_from(["a", "b", "c"])
 datas = st.dictionaries(keys, st.sampled_from(["1", "2"]), max_size=3)
 steps = st.lists(st.tuples(st.sampled_from(["x", "y"]), datas, st.booleans()), min_size=1, max_size=6)
