@@ -98,8 +98,8 @@ class Reading:
         replay = bool(options.revision) and not options.initial_events
         if replay:
             assert options.revision is not None
-            if options.revision < collection.floor:
-                text = f"too old resource version: {options.revision} ({collection.floor})"
+            if options.revision < collection.horizon:
+                text = f"too old resource version: {options.revision} ({collection.horizon})"
                 return errors.Expired(text).status()
             watcher.begin(collection.since(options.revision))
         elif options.initial_events is not False:

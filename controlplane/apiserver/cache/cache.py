@@ -50,7 +50,7 @@ class Cache:
             _, namespace, name = change.key.split("/", 2)
             collection.load(namespace, name, change.revision, change.value)
         collection.index()
-        collection.forget(self.revision if self.revision else self._compacted)
+        collection.begin(self.revision if self.revision else self._compacted)
 
     def drop(self, kind: Kind) -> None:
         """Keep the collection no more: its watches end, its objects stay in the store and come back with add()."""
@@ -84,7 +84,7 @@ class Cache:
         self._progress.advance(revision)
         self._compacted = compacted
         for collection in self._collections.values():
-            collection.forget(compacted)
+            collection.begin(compacted)
         if self._unserved:
             log.info("the store holds objects of kinds that are not served: %s", ", ".join(sorted(self._unserved)))
 
@@ -133,7 +133,8 @@ class Cache:
         if missed := sorted((*newer, *gone), key=lambda change: change.revision):
             self.deliver(missed)
         self._progress.advance(revision)
-        self.forget(revision)
+        for collection in self._collections.values():
+            collection.begin(revision)
 
     def forget(self, revision: int) -> None:
         for collection in self._collections.values():

@@ -30,8 +30,10 @@ class Collection:
         self.kind = kind
         self.versioned = versioned
         self.head = head_of(kind)
-        # Watches can start at any revision from here on.
+        # Lists can show any revision from here on; and watches begin at any from here on, which may be far older: no
+        # change of these objects between the two has been dropped.
         self.floor = 0
+        self.horizon = 0
         self._spaces: dict[str, dict[str, Entry]] = {}
         self._order: dict[str, list[Entry]] = {}
         self._nodes: dict[str, dict[tuple[str, str], Entry]] = {}
@@ -171,16 +173,25 @@ class Collection:
             self.forget(self._history[len(self._history) // 2].revision)
 
     def forget(self, revision: int) -> None:
-        """Drop history up to a revision: watches can no longer start before it."""
+        """Drop history up to a revision: lists can no longer show what was before, nor watches begin where they would
+        miss what is dropped.
+        """
         if revision <= self.floor:
             return
         self.floor = revision
         cut = bisect_right(self._history, revision, key=lambda event: event.revision)
+        if cut:
+            self.horizon = self._history[cut - 1].revision
         self._history_bytes -= sum(len(e.old.wire) for e in self._history[:cut] if e.old)
         del self._history[:cut]
 
+    def begin(self, revision: int) -> None:
+        """What happened up to a revision is not known: whoever watches from before lists anew."""
+        self.forget(revision)
+        self.horizon = max(self.horizon, revision)
+
     def since(self, revision: int) -> Iterable[Event]:
-        """History after a revision, which must not be below floor."""
+        """History after a revision, which must not be below horizon."""
         return self._history[bisect_right(self._history, revision, key=lambda event: event.revision) :]
 
     # --- watchers ---

@@ -106,6 +106,31 @@ def test_an_earlier_moment_can_be_listed_until_it_is_forgotten() -> None:
     assert [event.revision for event in collection.since(4)] == [5]
 
 
+def test_a_watch_begins_wherever_it_misses_no_change_of_its_kind() -> None:
+    quiet, busy = kinds.CONFIG_MAP, kinds.POD
+    cache = Cache()
+    cache.add(quiet)
+    cache.add(busy)
+    cache.load([Change(3, key_of(quiet, "ns", "old"), body("old"), 1)], 5, 4)
+    collection = cache.collection(quiet)
+    assert collection.horizon == 4, "what was deleted before the start is not known"
+    cache.deliver([Change(6, key_of(quiet, "ns", "a"), body("a"), 1)])
+    cache.deliver([Change(revision, key_of(busy, "ns", "b"), body("b"), 1) for revision in range(7, 20)])
+    cache.forget(18)
+    assert (collection.floor, collection.horizon, cache.collection(busy).horizon) == (18, 6, 18)
+    cache.deliver([Change(20, key_of(quiet, "ns", "a"), None, 1)])
+    assert [event.revision for event in collection.since(6)] == [20]
+    cache.forget(19)
+    assert collection.horizon == 6
+    cache.forget(25)
+    assert collection.horizon == 20
+    cache.overtake([], 30)
+    assert collection.horizon == 30, "changes were missed"
+    late = kinds.SECRET
+    cache.add(late)
+    assert cache.collection(late).horizon == 30
+
+
 def test_history_is_kept_for_as_long_as_it_is_less_than_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controlplane.apiserver.cache.collection._HISTORY_LEAST", 2000)
 
@@ -272,7 +297,7 @@ def test_changes_that_were_missed_are_made_up_for_and_whoever_watches_lists_anew
     assert [entry.name for entry in collection.scan()] == ["changed", "new", "same"]
     assert seen == [(None, "new"), ("changed", "changed"), ("gone", None)]
     assert watcher.overrun and asyncio.run(watcher.next(0)) is None, "it is ended, and was told nothing of that"
-    assert cache.revision == 12 and collection.floor == 12, "and nobody resumes from before"
+    assert cache.revision == 12 and collection.horizon == 12, "and nobody resumes from before"
     asyncio.run(asyncio.wait_for(cache.reach(12, 1), WHOLE))
 
 
