@@ -27,8 +27,9 @@ TABLE = 0x77
 PRIORITY = 0x7700
 # But for what bears this node's address once it is translated: answers of a pod behind a port of this node (DNAT), and
 # what a proxy masquerades, as it does when a pod asks a node port. The other half of such a connection passes between
-# the nodes without the device, and whoever keeps track of connections on the way has to see both.
-DIRECT_MARK = 0x40000
+# the nodes without the device, and whoever keeps track of connections on the way has to see both. Bit 12 is no other
+# well-known program's: see README.md.
+DIRECT_MARK = 0x1000
 # What is to be masqueraded, by kube-proxy's default and in netproxy (masqueradeBit 14).
 MASQUERADE_MARK = 0x4000
 

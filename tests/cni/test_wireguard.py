@@ -90,6 +90,12 @@ def test_what_bears_a_nodes_address_goes_without_the_device_and_only_vxlan_is_gu
     assert "chain direct" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
 
 
+def test_the_mark_for_the_direct_way_is_nobody_elses() -> None:
+    of_others = {"kubelet": 0x8000, "portmap": 0x2000, "Tailscale, Calico, Cilium": 0xFFFF0000, "Cilium, Amazon": 0xF80}
+    for mask in (MASQUERADE_MARK, *of_others.values()):
+        assert not overlay.DIRECT_MARK & mask
+
+
 def test_what_a_proxy_masquerades_on_its_way_into_a_device_comes_from_the_nodes_own_address() -> None:
     assert overlay.MASQUERADE_MARK == MASQUERADE_MARK
     local = map(ip_address, ("10.99.0.1", "fd99::1", "10.99.0.9"))
