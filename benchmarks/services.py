@@ -1,8 +1,9 @@
 """One EndpointSlice written → its VIP answers from the new backend, beside other Services; and its floors.
 
 API server, netproxy and client live in one private network namespace, the backends in another. Each figure stands
-beside its floor of the same run: a bare watcher that sees the same write (and asks), and the same rules given to the
-kernel by hand (nft -f, iptables-restore, libnftables in process); and beside a kube-proxy, where one is given.
+beside its floor of the same run: a bare watcher that sees the same write (and asks), and the same given to the kernel
+by hand (nft -f, iptables-restore, libnftables in process, virtual servers by netlink); and beside a kube-proxy, where
+one is given.
 """
 
 from __future__ import annotations
@@ -25,12 +26,10 @@ from benchmarks.bystander import Bystander
 from benchmarks.ends import VIP, until_answered_by
 from benchmarks.figures import head, row
 from benchmarks.plane import Daemons, daemons
-from benchmarks.service_floors import floors, texts
+from benchmarks.service_floors import floors
 from benchmarks.vips import BACKENDS, GROUND, new_world, run_inside, ways
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 
-BY_HAND = ("nftables", "iptables")
-"""modes whose rules can be given to the kernel as one text"""
 _SYNC_DEADLINE = 900.0
 """seconds for a first full sync: a quarter of a million iptables chains take minutes"""
 _PAUSE = 0.15
@@ -160,9 +159,11 @@ class _Bench:
             self._show(f"\n  {peer}")
             await self._one_proxy(lambda: service_peer.start(self._processes, peer, self._mode), service_peer.PAUSE)
             await service_peer.clean_up(peer)
-        if self._mode in BY_HAND:
-            self._show("")
-            await self._by_hand(size)
+        self._show("")
+        rest = (route(index, *others_backends(index, self._endpoints)) for index in range(size))
+        one, other = (route(-1, backend) for backend in BACKENDS)
+        for label, values in (await floors(self._mode, one, other, rest, self._rounds)).items():
+            self._show(row(f"  floor: {label}", values))
 
     async def _one_proxy(self, start: Callable[[], object], pause: float) -> None:
         began = time.perf_counter()
@@ -198,16 +199,6 @@ class _Bench:
         ):
             self._show(row(label, one, scale=1e3))
             self._show(row("  floor: at the pod's own address", other, scale=1e3))
-
-    async def _by_hand(self, size: int) -> None:
-        given = texts(
-            self._mode,
-            route(-1, BACKENDS[0]),
-            route(-1, BACKENDS[1]),
-            (route(index, *others_backends(index, self._endpoints)) for index in range(size)),
-        )
-        for label, values in (await floors(self._mode, given, self._rounds)).items():
-            self._show(row(f"  floor: {label}", values))
 
     def _start_own(self) -> None:
         settings = {
