@@ -52,12 +52,12 @@ async def within(seconds: float | None, work: Coroutine[Any, Any, T], verb: str)
 async def _written(seconds: float | None, task: asyncio.Future[T]) -> T:
     waiting, is_late = asyncio.shield(task), False
 
-    def end() -> None:
+    def end(waiting: asyncio.Future[T]) -> None:
         nonlocal is_late
         is_late = True
         waiting.cancel()
 
-    timer = asyncio.get_running_loop().call_later(seconds, end) if seconds is not None else None
+    timer = asyncio.get_running_loop().call_later(seconds, end, waiting) if seconds is not None else None
     try:
         return await waiting
     except asyncio.CancelledError:
@@ -69,6 +69,9 @@ async def _written(seconds: float | None, task: asyncio.Future[T]) -> T:
     finally:
         if timer is not None:
             timer.cancel()
+        # What is raised keeps this frame, and they keep what is raised: the body of each refused write would lie in
+        # memory until the collector looks at everything.
+        del task, waiting
 
 
 async def _read(seconds: float, work: Coroutine[Any, Any, T]) -> T:

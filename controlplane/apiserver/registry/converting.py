@@ -4,6 +4,7 @@ more with what was made.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -41,7 +42,8 @@ class Conversions:
         if found is None:
             raise Unconverted(obj, kind)
         if isinstance(found, errors.ApiError):
-            raise found
+            # What is raised keeps the frames it came through, and all that they speak of.
+            raise copy.copy(found)
         return found
 
     async def made(self, obj: Obj, kind: Kind, catalog: Catalog) -> Obj:
@@ -51,7 +53,7 @@ class Conversions:
             try:
                 self._known[key] = await catalog.shown(obj, kind)
             except errors.ApiError as error:
-                self._known[key] = error
+                self._known[key] = copy.copy(error)
         return self.get(obj, kind)
 
     async def working(self, catalog: Catalog, size: int, function: Callable[[], T]) -> T:

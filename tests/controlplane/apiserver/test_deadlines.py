@@ -1,7 +1,10 @@
 """How long a request may take is its client's to say."""
 
 import asyncio
+import contextlib
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -87,6 +90,34 @@ def test_a_client_that_hangs_up_does_not_end_its_write() -> None:
             await ended.wait()
 
     asyncio.run(asyncio.wait_for(main(), DEADLINE))
+
+
+@pytest.mark.parametrize("verb", ["get", "update"])
+def test_what_was_refused_is_not_left_for_the_collector(verb: str) -> None:
+    class Body:
+        pass
+
+    async def main() -> None:
+        left: list[weakref.ref[Body]] = []
+
+        async def work() -> None:
+            body = Body()
+            left.append(weakref.ref(body))
+            await asyncio.sleep(0)
+            raise errors.BadRequest("no")
+
+        with contextlib.suppress(errors.BadRequest):
+            await deadlines.within(60, work(), verb)
+        # What is done is told on the loop's next turns.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert left[0]() is None
+
+    gc.disable()
+    try:
+        asyncio.run(asyncio.wait_for(main(), DEADLINE))
+    finally:
+        gc.enable()
 
 
 def test_a_read_that_is_late_can_be_waited_for_again() -> None:

@@ -156,9 +156,14 @@ class ValidatingAdmissionWebhook(_Webhooks):
             # A webhook that converts for several of them is asked once.
             await self._shown(one, admission)
         calls = [self._judged(one, admission, requested, _ALL_SECONDS) for one in asked]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        refusal = next((one for one in answers if isinstance(one, BaseException)), None)
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                # It keeps this frame, and with it all that was written, until a collector comes by.
+                del answers, refusal
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gc
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from aiohttp import web
 from apimachinery import errors, kinds
 from apimachinery.client import Client, PatchType
 from controlplane.apiserver.admission.webhooks.hooks import Rule
+from controlplane.apiserver.admission_request import Admission
 from tests.controlplane.apiserver.admission.backend import Backend, add, backend, hook, patch, rule
 from tests.controlplane.apiserver.server import DEADLINE, serving
 
@@ -94,6 +96,13 @@ def test_a_refusal_is_told_with_the_webhook_s_own_status(tmp_path: Path) -> None
             assert error.message == f'admission webhook "a.hook.test" denied the request{end}'
             assert error.status_code == code
         await client.create(kinds.SECRET, {"metadata": {"name": "other"}}, "n")
+        gc.collect()
+        gc.disable()
+        try:
+            await refused(client.create(kinds.CONFIG_MAP, config("no"), "n"))
+            assert not [one for one in gc.get_objects() if isinstance(one, Admission)], "left for the collector"
+        finally:
+            gc.enable()
 
     play(tmp_path, test)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +18,8 @@ from apimachinery.client import Client, PatchType
 from apimachinery.kinds import CUSTOM_RESOURCE_DEFINITION as DEFINITION
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj, name
+from controlplane.apiserver.catalog.catalog import Catalog
+from controlplane.apiserver.registry.converting import Conversions
 from tests.controlplane.apiserver.admission.backend import Backend, backend
 from tests.controlplane.apiserver.custom.definitions import GROUP, V1, V2, boat, definition, of_type, version
 from tests.controlplane.apiserver.custom.test_served import established
@@ -281,3 +285,24 @@ def test_the_authority_is_the_bundle_s(tmp_path: Path) -> None:
             await client.get(V2, "a", "default")
 
     play(tmp_path, test)
+
+
+def test_a_failed_conversion_is_told_again_and_not_left_for_the_collector() -> None:
+    class Refusing:
+        async def shown(self, obj: Obj, kind: Kind) -> Obj:
+            raise errors.InternalError(FAILED) from ValueError("why")
+
+    async def main() -> None:
+        conversions = Conversions()
+        gone = weakref.ref(conversions)
+        for _ in range(2):
+            with pytest.raises(errors.InternalError, match=FAILED):
+                await conversions.made(boat("a"), V2, cast(Catalog, Refusing()))
+        del conversions
+        assert gone() is None
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
