@@ -7,12 +7,13 @@ import asyncio
 from apimachinery import errors
 from apimachinery.kinds import HORIZONTAL_POD_AUTOSCALER, POD, Kind
 from apimachinery.objects import Obj, key, labels, namespace
+from apimachinery.selectors import SelectorError
 from apimachinery.timestamps import now
 from apimachinery.workqueue import WorkQueue
 from controlplane.controllers.context import Context, synced
 from controlplane.controllers.horizontal import plan
 from controlplane.controllers.horizontal.behavior import History
-from controlplane.controllers.horizontal.plan import Look
+from controlplane.controllers.horizontal.plan import Look, Unpicked
 from controlplane.controllers.horizontal.rivals import Rivals
 from controlplane.controllers.horizontal.sources import Sources
 from controlplane.controllers.served import ServedKinds
@@ -59,14 +60,12 @@ class HorizontalController:
             return
         size = int((scale.get("spec") or {}).get("replicas") or 0)
         selector = str((scale.get("status") or {}).get("selector") or "")
-        pods = await self._picked(hpa, size, selector)
-        if pods is None:
-            return
+        pods, unpicked = self._picked(hpa, selector)
         history = self._histories.setdefault(item, History(recommended=((now(), size),)))
-        specs = hpa["spec"].get("metrics") or ()
+        specs = () if unpicked else hpa["spec"].get("metrics") or ()
         measured = await asyncio.gather(*(self._sources.measure(s, namespace(hpa), selector) for s in specs))
         present = int((scale.get("status") or {}).get("replicas") or 0)
-        decision = plan.plan(hpa, Look(size, present, pods, measured, history), now())
+        decision = plan.plan(hpa, Look(size, present, pods, measured, history, unpicked), now())
         if decision.size is None or await self._resize(hpa, kind, scale, decision):
             self._histories[item] = decision.history
             self._tell(hpa, decision)
@@ -90,24 +89,23 @@ class HorizontalController:
     async def _scale_of(self, kind: Kind, which: str, space: str) -> Obj:
         return await self._context.client.get(kind, which, space, subresource="scale")
 
-    async def _picked(self, hpa: Obj, size: int, selector: str) -> list[Obj] | None:
-        """The pods of the target; None, and told, where they cannot be known or another autoscaler has them, too."""
-        wrong = ("SelectorRequired", "selector is required", "the HPA target's scale is missing a selector")
-        if selector:
-            space = namespace(hpa)
+    def _picked(self, hpa: Obj, selector: str) -> tuple[list[Obj], Unpicked | None]:
+        """The pods of the target; or why they cannot be known, or that another autoscaler has them, too."""
+        if not selector:
+            text = "the HPA target's scale is missing a selector"
+            return [], Unpicked("InvalidSelector", text, "SelectorRequired", "selector is required")
+        space = namespace(hpa)
+        try:
             chosen = self._rivals.note(key(hpa), space, selector)
-            pods = [p for p in self._pods.in_namespace(space) if chosen.matches(labels(p))]
-            others = self._rivals.others(key(hpa), space, map(labels, pods))
-            if not others:
-                return pods
+        except SelectorError as error:
+            text = f"couldn't convert selector into a corresponding internal selector object: {error}"
+            return [], Unpicked("InvalidSelector", text)
+        pods = [p for p in self._pods.in_namespace(space) if chosen.matches(labels(p))]
+        if others := self._rivals.others(key(hpa), space, map(labels, pods)):
             listed = " ".join(sorted([key(hpa), *others]))
             text = f"pods by selector {selector} are controlled by multiple HPAs: [{listed}]"
-            wrong = ("AmbiguousSelector", text, text)
-        reason, event, message = wrong
-        self._context.recorder.event(hpa, "Warning", reason, event)
-        reason = "InvalidSelector" if reason == "SelectorRequired" else reason
-        await self._write(hpa, plan.invalid(hpa, size, reason, message, now()))
-        return None
+            return pods, Unpicked("AmbiguousSelector", text)
+        return pods, None
 
     async def _resize(self, hpa: Obj, kind: Kind, scale: Obj, decision: plan.Decision) -> bool:
         """Write the size; False, and told, where it is not taken."""

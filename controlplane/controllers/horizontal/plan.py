@@ -34,14 +34,34 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Unpicked:
+    """Why it is not known which pods are the target's: the condition's reason and message, and an event's where they
+    are others.
+    """
+
+    reason: str
+    message: str
+    event_reason: str = ""
+    event: str = ""
+
+    def notes(self) -> tuple[Note, ...]:
+        text = self.event or self.message
+        told = (self.event_reason or self.reason, "FailedComputeMetricsReplicas")
+        return tuple(Note("Warning", reason, text) for reason in told)
+
+
+@dataclass(frozen=True)
 class Look:
-    """`size` is what the target's /scale asks for, `present` what it has; `pods`: those its selector picks."""
+    """`size` is what the target's /scale asks for, `present` what it has; `pods`: those its selector picks, and
+    `unpicked` where it picks none that count: nothing is measured then.
+    """
 
     size: int
     present: int
     pods: Sequence[Obj]
     measured: Sequence[Measured]
     history: History = field(default_factory=History)
+    unpicked: Unpicked | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,10 @@ def plan(hpa: Obj, look: Look, now: datetime) -> Decision:
         return _resized(hpa, status, look, most, "Current number of replicas above Spec.MaxReplicas", history, now)
     if look.size < least:
         return _resized(hpa, status, look, least, "Current number of replicas below Spec.MinReplicas", history, now)
+    if look.unpicked is not None:
+        status = conditioned(status, ("ScalingActive", "False", look.unpicked.reason, look.unpicked.message), now)
+        status.pop("currentMetrics", None)
+        return Decision(_as_it_was(status), history=history, notes=look.unpicked.notes())
     return _measured(hpa, status, look, Bounds(least, most, spec.get("behavior") or {}), history, now)
 
 
@@ -105,7 +129,7 @@ def _measured(hpa: Obj, status: Obj, look: Look, bounds: Bounds, history: Histor
         first = f"failed to get {_titled(spec)}metric value: {why}"
         told = f"invalid metrics ({len(failures)} invalid out of {len(specs)}), first error is: {first}"
         notes.append(Note("Warning", "FailedComputeMetricsReplicas", told))
-        return Decision({**status, "desiredReplicas": look.size}, history=history, notes=tuple(notes))
+        return Decision(_as_it_was(status), history=history, notes=tuple(notes))
     text = f"the HPA was able to successfully calculate a replica count from {name}"
     status = conditioned(status, ("ScalingActive", "True", "ValidMetricFound", text), now)
     size = limited(look.size, wanted, bounds, history, now)
@@ -146,10 +170,9 @@ def failed(hpa: Obj, reason: str, message: str, now: datetime) -> Obj:
     return conditioned(hpa.get("status") or {}, ("AbleToScale", "False", reason, message), now)
 
 
-def invalid(hpa: Obj, size: int, reason: str, message: str, now: datetime) -> Obj:
-    """The status of one whose pods cannot be told by its target's selector."""
-    status = {**(hpa.get("status") or {}), "currentReplicas": size}
-    return conditioned(status, ("ScalingActive", "False", reason, message), now)
+def _as_it_was(status: Obj) -> Obj:
+    """Who cannot compute a size wants what it wanted."""
+    return {**status, "desiredReplicas": status.get("desiredReplicas") or 0}
 
 
 def propose(spec: Obj, found: Measured, look: Look, tolerance: Tolerance, now: datetime) -> Proposal:

@@ -14,7 +14,7 @@ from apimachinery.objects import Obj
 from apimachinery.selectors import parse_labels
 from apimachinery.timestamps import format_time
 from controlplane.controllers.horizontal.behavior import Bounds, History, limited
-from controlplane.controllers.horizontal.plan import Decision, Look, Measured, plan
+from controlplane.controllers.horizontal.plan import Decision, Look, Measured, Unpicked, plan
 from controlplane.controllers.horizontal.replicas import Metric
 from controlplane.controllers.horizontal.rivals import Rivals
 from controlplane.controllers.notes import Note
@@ -192,6 +192,31 @@ def test_how_fast_it_changes(
 ) -> None:
     found = limited(current, desired, Bounds(1, 20, behavior), history, T0)
     assert (found.replicas, found.limited[1]) == (size, reason)
+
+
+NO_SELECTOR = Unpicked("InvalidSelector", "a message", "SelectorRequired", "selector is required")
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(5, 3), (1, 2)])
+def test_a_target_without_a_selector_is_kept_within_its_bounds(size: int, wanted: int) -> None:
+    found = plan(hpa(cpu(), least=2, most=3), Look(size, size, [], (), unpicked=NO_SELECTOR), T0)
+    assert (found.size, at(found)) == (wanted, wanted)
+    assert conditions(found) == {"AbleToScale": ("True", "SucceededRescale")}
+
+
+def test_a_target_whose_pods_are_not_known_is_left_as_it_is() -> None:
+    scaler = {**hpa(cpu(), most=3), "status": {"currentMetrics": [{}], "desiredReplicas": 7}}
+    found = plan(scaler, Look(2, 2, [], (), unpicked=NO_SELECTOR), T0)
+    assert found.size is None
+    assert (found.status["currentReplicas"], at(found), "currentMetrics" in found.status) == (2, 7, False)
+    assert conditions(found) == {
+        "AbleToScale": ("True", "SucceededGetScale"),
+        "ScalingActive": ("False", "InvalidSelector"),
+    }
+    assert [note.reason for note in found.notes] == ["SelectorRequired", "FailedComputeMetricsReplicas"]
+    assert {note.message for note in found.notes} == {"selector is required"}
+    (ambiguous, _) = Unpicked("AmbiguousSelector", "two have them").notes()
+    assert (ambiguous.reason, ambiguous.message) == ("AmbiguousSelector", "two have them")
 
 
 LOADS = st.lists(st.integers(0, 400), min_size=1, max_size=40)
