@@ -28,7 +28,7 @@ def test_the_masquerade_names_what_stays_inside() -> None:
     assert "chain leaving4 { " + " ".join(f"ip daddr {what}" for what in leaving) + " masquerade }" in " ".join(
         text.split()
     )
-    assert "set nodes4 { type ipv4_addr; elements = { 10.9.0.1 }; }" in text
+    assert "set nodes4 { type ipv4_addr; size 1; elements = { 10.9.0.1 }; }" in text
     assert "priority srcnat + 10;\n    ip saddr 10.244.1.0/24 jump leaving4\n  }" in text
     assert "ip6" not in text
 

@@ -116,7 +116,8 @@ def test_only_nodes_may_send_encapsulated_packets() -> None:
         "ip6 saddr @nodes6 notrack accept",
         "drop",
     ]
-    assert "set nodes6 { type ipv6_addr; elements = { fd99::2 }; }" in text
+    assert "set nodes4 { type ipv4_addr; size 1; elements = { 10.9.0.1 }; }" in text
+    assert "set nodes6 { type ipv6_addr; size 1; elements = { fd99::2 }; }" in text
     assert "masquerade\n" not in text
     assert "notrack" not in ruleset("cni0", [ip_network("10.244.1.0/24")], [], [])
 
