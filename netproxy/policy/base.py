@@ -18,6 +18,7 @@ from netproxy.policy.plan import HELD, KNOWN, MAPS, SELF
 _EGRESS, _INGRESS = 4, 5
 _AFTER_IPVS = 110
 """on the way in, where IPVS has taken what is for its virtual servers (98, 99): their addresses say nothing of peers"""
+_UNDER_WAY = "ct state established,related accept"
 _NEIGHBOURS = "nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert"
 
 
@@ -42,7 +43,7 @@ def layout(ground: Ground) -> Layout:
         "to-pods": _judge(ground.family, "daddr", "ingress"),
     }
     judges = {"egress": "jump from-pods", "ingress": "jump to-pods"}
-    by_the_way = {"output": ("fib saddr type local accept",)}
+    by_the_way = {"output": (_UNDER_WAY, "fib saddr type local accept")}
     return Layout(
         ground.family,
         names.policy_table(ground.nft_table),
@@ -66,7 +67,7 @@ def _judge(family: Family, side: str, verdicts: str) -> tuple[str, ...]:
     # Between pods of one bridge these are forwarded packets, too, and belong to no connection.
     neighbours = (f"icmpv6 type {{ {_NEIGHBOURS} }} accept",) if family is Family.IPV6 else ()
     return (
-        "ct state established,related accept",
+        _UNDER_WAY,
         *neighbours,
         f"{word} saddr . {word} daddr @{SELF} accept",
         f"{word} {side} vmap @{verdicts}",

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from netproxy.ground import Ground
+from netproxy.model import Family
+from netproxy.policy import base
 from tests.netproxy.policy.world import DNS, Cluster, Node, copy_of, namespace, pod, policy
 
 A, B, C = "10.244.1.1", "10.244.1.2", "10.244.2.3"
@@ -393,3 +396,12 @@ def test_a_change_costs_what_it_changes() -> None:
         },
     )
     assert made.nodes["node1"].sync().count("\n") == 1
+
+
+@pytest.mark.parametrize("family", Family)
+def test_for_what_is_under_way_no_route_is_looked_up(family: Family) -> None:
+    """On the way out the sender's address is looked up to know the node's own packets, which nobody judges."""
+    hooks = {declared: rules for _, declared, rules in base.layout(Ground(family)).hooks if "hook output" in declared}
+    assert len(hooks) == 2
+    for rules in hooks.values():
+        assert rules[:2] == ("ct state established,related accept", "fib saddr type local accept")
