@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import orjson
 
-__all__ = ["Field", "declared", "load", "message_of", "of_definition", "of_kind"]
+__all__ = ["Field", "declared", "message_of", "of_definition", "of_kind", "own"]
 
 FILE = Path(__file__).with_name("kubernetes-1.36-wire.json")
 
@@ -24,7 +23,7 @@ PREFIXES = (
 GROUP_PACKAGES = {"": "core", "internal.apiserver.k8s.io": "apiserverinternal"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """One field; `type` is a protobuf scalar or a message name, of the values where `is_map` (keys are
     strings)."""
@@ -44,16 +43,17 @@ class Field:
         return "." in self.type
 
 
-@lru_cache(maxsize=1)
-def load() -> Mapping[str, tuple[Field, ...]]:
-    """Every message's fields by its short name, "core.v1.Pod", in the order of their numbers."""
-    return {name: tuple(sorted(map(_field, lines), key=lambda f: f.number)) for name, lines in _lines().items()}
+@lru_cache(maxsize=256)
+def own(name: str) -> tuple[Field, ...]:
+    """The fields of a message, "core.v1.Pod", in the order of their numbers, what is inlined as one. KeyError."""
+    return tuple(sorted(map(_field, _lines()[name].splitlines()), key=lambda f: f.number))
 
 
 @lru_cache(maxsize=1)
-def _lines() -> dict[str, list[str]]:
+def _lines() -> dict[str, str]:
+    # Texts, for most messages are never asked for: as fields they take five times the memory.
     raw: dict[str, list[str]] = orjson.loads(FILE.read_bytes())
-    return raw
+    return {name: "\n".join(lines) for name, lines in raw.items()}
 
 
 def _field(line: str) -> Field:
@@ -79,7 +79,7 @@ def of_kind(api_version: str, kind: str) -> str | None:
     package = GROUP_PACKAGES.get(group, group.partition(".")[0])
     # Options, Status and watch events are registered in every group.
     for name in (f"{package}.{version}.{kind}", f"meta.{version}.{kind}", f"meta.v1.{kind}"):
-        if name in load():
+        if name in _lines():
             return name
     return None
 
@@ -87,7 +87,7 @@ def of_kind(api_version: str, kind: str) -> str | None:
 def of_definition(name: str) -> str | None:
     """The message of a published definition, "io.k8s.api.core.v1.Pod" -> "core.v1.Pod"."""
     for prefix in PREFIXES:
-        if name.startswith(prefix) and name[len(prefix) :] in load():
+        if name.startswith(prefix) and name[len(prefix) :] in _lines():
             return name[len(prefix) :]
     return None
 
@@ -96,7 +96,7 @@ def of_definition(name: str) -> str | None:
 def declared(name: str) -> tuple[Field, ...]:
     """A message's fields as `message_of` gives them, in the order in which upstream declares them."""
     found: list[Field] = []
-    for field in map(_field, _lines().get(name, ())):
+    for field in map(_field, _lines().get(name, "").splitlines()):
         found += declared(field.type) if field.inline else (field,)
     return tuple(found)
 
@@ -104,7 +104,7 @@ def declared(name: str) -> tuple[Field, ...]:
 def message_of(name: str) -> tuple[Field, ...]:
     """A message's fields with those of inlined messages in their place, as its JSON has them."""
     found: list[Field] = []
-    for field in load().get(name, ()):
+    for field in own(name) if name in _lines() else ():
         if field.inline:
             found += message_of(field.type)
         else:

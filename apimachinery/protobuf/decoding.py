@@ -33,7 +33,7 @@ Store = Callable[[dict[str, Any], Any], None]
 def _stores(name: str) -> Mapping[int, Store]:
     """By tag (number and wire type together) how a field is stored."""
     found: dict[int, Store] = {}
-    for field in wire_fields.load()[name]:
+    for field in wire_fields.own(name):
         found[field.number << 3 | _wire_type(field)] = _store(field)
     return found
 
@@ -77,7 +77,7 @@ def _unexpected(name: str, data: bytes, at: int, key: int, end: int) -> int:
     number, wire_type = key >> 3, key & 7
     if number == 0:
         raise ProtobufError(f"proto: {name.rpartition('.')[2]}: illegal tag 0 (wire type {key})")
-    for field in wire_fields.load()[name]:
+    for field in wire_fields.own(name):
         if field.number == number:
             raise ProtobufError(f"proto: wrong wireType = {wire_type} for field {field.name}")
     return skip(data, at, wire_type, end)

@@ -27,7 +27,7 @@ def message(name: str, obj: dict[str, Any]) -> bytes:
 
 @cache
 def _parts(name: str) -> tuple[Part, ...]:
-    return tuple(map(_part, wire_fields.load()[name]))
+    return tuple(map(_part, wire_fields.own(name)))
 
 
 def _part(field: wire_fields.Field) -> Part:
