@@ -14,7 +14,7 @@ import ipaddress
 import re
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,6 +167,11 @@ _LINE = re.compile(
     rb"^(?:(TCP|UDP|SCTP) +|  -> )(\[[0-9a-fA-F:]+\]|[0-9A-F]{8}):([0-9A-F]{4}) +(?:Masq +(\d+) +(\d+) +(\d+))?",
     re.MULTILINE,
 )
+_HEAD = re.compile(
+    rb"^(TCP|UDP|SCTP) +(\[[0-9a-fA-F:]+\]|[0-9A-F]{8}):([0-9A-F]{4}) .*\n(?:  -> .*\n)*",
+    re.MULTILINE,
+)
+"""a virtual server's line and those of its real servers"""
 _COUNTS = re.compile(rb" +\d+ +\d+ +$", re.MULTILINE)
 
 
@@ -187,6 +192,17 @@ def parse_table(table: bytes) -> dict[Virtual, Mapping[Target, Real]]:
 def without_counts(table: bytes) -> bytes:
     """/proc/net/ip_vs without numbers of connections: equal while nobody changes a server."""
     return _COUNTS.sub(b"", table)
+
+
+def without(table: bytes, virtuals: Collection[Virtual]) -> bytes:
+    """/proc/net/ip_vs without what it tells of these virtual servers and their real ones."""
+    kept, end = [], 0
+    for head in _HEAD.finditer(table) if virtuals else ():
+        protocol, address, port = head.groups()
+        if Virtual(protocol.decode(), _proc_address(address), int(port, 16)) in virtuals:
+            kept.append(table[end : head.start()])
+            end = head.end()
+    return b"".join((*kept, table[end:]))
 
 
 def _proc_address(text: bytes) -> str:

@@ -125,6 +125,16 @@ def whole(pieces: Iterable[tuple[Key, Value]], state: State, spared: Collection[
     return steps(come, go, state.servers)
 
 
+def stand(wanted: Mapping[Virtual, Server | None], found: Mapping[Virtual, Found]) -> bool:
+    """Whether the kernel has these virtual servers (None: not) as they are wanted, whoever may still leave them."""
+    staying = {}
+    for virtual, there in found.items():
+        targets = server.targets if (server := wanted.get(virtual)) else ()
+        reals = {target: real for target, real in there.reals.items() if target in targets or real.weight != LEAVING}
+        staying[virtual] = Found(there.schedule, reals)
+    return not servers(wanted, staying)[0]
+
+
 def is_busy(state: State, spared: Collection[str]) -> bool:
     """Whether somebody still speaks by a virtual server outside of `spared` (CIDRs)."""
     return any(real.active for virtual in _mine(state, spared) for real in state.servers[virtual].reals.values())

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from apimachinery.kit import command, ipset, ipvs
 from apimachinery.kit import netns as namespaces
@@ -36,6 +37,14 @@ _REUSE_MENDED = (5, 9)
 
 class IpvsError(Exception):
     """IPVS cannot be used here: what is missing and how to get it."""
+
+
+class Fingerprint(NamedTuple):
+    """What a look sees."""
+
+    table: bytes
+    """/proc/net/ip_vs without numbers of connections"""
+    rest: object
 
 
 class Host:
@@ -183,13 +192,16 @@ class Host:
                     *(routes.delete_address(device, ipaddress.ip_interface(ip)) for ip in steps.unbind),
                 )
 
-    def fingerprint(self) -> object:
+    def fingerprint(self) -> Fingerprint:
         """Equal while nobody changes a server, a set or a setting."""
+        return Fingerprint(ipvs.without_counts(self._kernel.table()), self.small_parts())
+
+    def small_parts(self) -> object:
+        """Of it what costs the same however many Services there are: sets and settings."""
         names = {rules.set_name(name, family).encode() + b"\0" for name in rules.SETS for family in self._families}
         assert self._heads
         sets = {name: head for name, head in self._heads.read().items() if name in names}
-        settings = {name: namespaces.read_sysctl(self._netns, name) for name in self.settings()}
-        return ipvs.without_counts(self._kernel.table()), sets, settings
+        return sets, {name: namespaces.read_sysctl(self._netns, name) for name in self.settings()}
 
     def is_ours(self) -> bool:
         """Whether our device is there; without IPVS in the kernel nothing is."""

@@ -4,6 +4,7 @@ what the kernel refuses. Follows packets, too."""
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import struct
@@ -18,7 +19,7 @@ from netproxy.ground import Ground
 from netproxy.iptables import diff as iptables_diff
 from netproxy.ipvs import rules
 from netproxy.ipvs.diff import Found, State, Steps
-from netproxy.ipvs.host import DEVICE
+from netproxy.ipvs.host import DEVICE, Fingerprint
 from netproxy.ipvs.options import SCHEDULERS
 from tests.netproxy import iptables_tracer
 from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet, collect
@@ -181,6 +182,7 @@ class FakeHost:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
+        self.tables_read = 0
 
     async def open(self) -> None:
         """All is there."""
@@ -216,9 +218,13 @@ class FakeHost:
         self.kernel.bound -= set(steps.unbind)
         self.kernel.restore(steps.drain)
 
-    def fingerprint(self) -> object:
-        services = {v: (s.schedule, {t: r.weight for t, r in s.reals.items()}) for v, s in self.kernel.services.items()}
-        return services, {name: frozenset(entries) for name, entries in self.kernel.sets.items()}
+    def fingerprint(self) -> Fingerprint:
+        self.tables_read += 1
+        lines = [line for virtual, service in self.kernel.services.items() for line in _printed(virtual, service)]
+        return Fingerprint(ipvs.without_counts("".join(lines).encode()), self.small_parts())
+
+    def small_parts(self) -> object:
+        return {name: frozenset(entries) for name, entries in self.kernel.sets.items()}
 
     def is_ours(self) -> bool:
         return self.kernel.device
@@ -227,6 +233,22 @@ class FakeHost:
         self.kernel.device = False
         self.kernel.bound.clear()
         self.kernel.restore("".join(f"destroy {name}\n" for name in list(self.kernel.sets)))
+
+
+def _printed(virtual: Virtual, service: _Service) -> Iterator[str]:
+    """As /proc/net/ip_vs has it."""
+    kept = service.schedule.persistence
+    flags = f"persistent {kept * 1000} FFFFFFFF" if kept else ""
+    yield f"{virtual.protocol}  {_hex((virtual.address, virtual.port))} {service.schedule.scheduler} {flags}\n"
+    for target, real in service.reals.items():
+        counts = f"{real.active:<10} {real.connections - real.active:<10}"
+        yield f"  -> {_hex(target)}      Masq    {real.weight:<7d} {counts}\n"
+
+
+def _hex(target: Target) -> str:
+    address, port = ipaddress.ip_address(target[0]), target[1]
+    shown = f"[{address.exploded}]" if address.version == 6 else f"{int(address):08X}"
+    return f"{shown}:{port:04X}"
 
 
 class FakeChains:

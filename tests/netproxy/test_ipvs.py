@@ -22,6 +22,7 @@ from netproxy.ipvs.host import Host
 from netproxy.ipvs.options import Options
 from netproxy.ipvs.plan import Bound, Member, Place, Server, plan
 from netproxy.model import Backend, Family, PortKey, Route, ServicePort
+from tests import clock
 from tests.netproxy.ipvs_kernel import Kernel
 from tests.netproxy.simulated import ground, ipvs_mode
 from tests.waiting import SECONDS, WHOLE, until
@@ -153,6 +154,61 @@ def test_a_change_touches_what_differs_alone() -> None:
     before = kernel.changes
     asyncio.run(mode.change(of(route(B))))
     assert kernel.changes == before + 2, "a real server, and a member of the set of those who may call themselves"
+
+
+def one_look(mode: Any) -> bool:
+    """Whether something was found that others did."""
+    told: list[bool] = []
+
+    async def main() -> None:
+        watching = asyncio.ensure_future(mode._look(lambda: told.append(True)))
+        await asyncio.sleep(0.5)
+        watching.cancel()
+
+    clock.run(main())
+    return bool(told)
+
+
+def test_all_virtual_servers_are_read_at_a_look_and_not_at_each_change() -> None:
+    mode: Any = ipvs_mode(Kernel(FOUR), FOUR)
+    asyncio.run(mode.rebuild(of(route(A))))
+    assert mode._host.tables_read == 1
+    for targets in ((A, B), (B,), (A,)):
+        asyncio.run(mode.change(of(route(*targets))))
+    assert mode._host.tables_read == 1
+    assert not one_look(mode) and mode._host.tables_read == 2, "it is as we wrote it, though B has still to leave"
+    assert not one_look(mode) and mode._host.tables_read == 3
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("what", ["another server", "the server written", "its scheduler", "a server more", "a set"])
+def test_what_others_do_around_a_change_is_found_at_the_next_look(what: str, when: str) -> None:
+    kernel = Kernel(FOUR)
+    mode = ipvs_mode(kernel, FOUR)
+    key = PortKey("default", "db", "p", "TCP", Family.IPV4)
+    other = Route(ServicePort(key, "10.96.0.101", 80), (Backend(*A), Backend(*B)), (), True)
+    asyncio.run(mode.rebuild(of(route(A), other)))
+
+    def damage() -> None:
+        if what == "another server":
+            kernel.services[Virtual("TCP", "10.96.0.101", 80)].reals.pop(A)
+        elif what == "the server written":
+            kernel.services[WEB].reals.update({A: Real(0), B: Real(0)})
+        elif what == "its scheduler":
+            kernel.services[WEB].schedule = Schedule("sh")
+        elif what == "a server more":
+            kernel.command(ipvs.add_service(Virtual("TCP", "10.96.0.102", 80), RR), "")
+        else:
+            kernel.sets["KUBE-CLUSTER-IP"].clear()
+
+    if when == "before":
+        damage()
+    asyncio.run(mode.change(of(route(B))))
+    if when == "after":
+        damage()
+    # A change mends the server that it touches; what becomes of sets meanwhile is taken for its own.
+    mended = when == "before" and what in ("the server written", "its scheduler", "a set")
+    assert one_look(mode) is not mended
 
 
 def test_an_address_that_another_device_has_is_not_taken_a_second_time() -> None:
@@ -295,6 +351,12 @@ def test_the_kernels_table_is_read_as_it_prints_it() -> None:
     }
     assert ipvs.without_counts(table) == ipvs.without_counts(table.replace(b"2          3  ", b"7          0  "))
     assert ipvs.without_counts(table) != ipvs.without_counts(table.replace(b"Masq    0", b"Masq    1"))
+    for shown in (table, ipvs.without_counts(table)):
+        each = shown.splitlines(keepends=True)
+        assert ipvs.without(shown, {WEB}) == b"".join(each[:3] + each[6:])
+        assert ipvs.without(shown, {six}) == b"".join(each[:6] + each[8:])
+        assert ipvs.without(shown, {WEB, six}) == b"".join(each[:3] + each[8:])
+        assert ipvs.without(shown, ()) == ipvs.without(shown, {Virtual("UDP", VIP, 80)}) == shown
 
 
 @pytest.mark.parametrize("virtual", [WEB, Virtual("SCTP", "fd00:96::100", 9)])
