@@ -29,6 +29,7 @@ from agent.devices import registration
 from agent.devices.claims import Claims
 from agent.devices.drivers import Drivers
 from agent.devices.plugins import DevicePlugins
+from agent.devices.pod_resources import PodResources
 from agent.env.build import Environment
 from agent.host.cgroups import Cgroups, Hierarchy, swap_counted
 from agent.host.dns import ResolverError, resolv_conf_complaint
@@ -212,6 +213,8 @@ class Agent:
         registry = registration.Registry(settings.root_dir / "plugins_registry", handlers)
         lifecycle.spawn("plugins", registry.run())
         lifecycle.spawn("device plugins", self.plugins.run())
+        told = PodResources(settings.root_dir / "pod-resources", self.view, self.plugins, self.devices)
+        lifecycle.spawn("pod resources", told.run())
         lifecycle.spawn("pods", self._open(networks))
         lifecycle.spawn("sweep", Sweeper(self.shared, self.pods).run())
         lifecycle.spawn("storage limits", StorageLimits(settings, self.view, self.pods).run())

@@ -103,6 +103,12 @@ class Claims:
             found.update(dict.fromkeys(held.cdi(request)))
         return tuple(found)
 
+    def held(self, pod: Obj, container: Obj) -> list[Held]:
+        """The claims of a container that something is prepared of, each once."""
+        asked = {claim: None for claim, _ in _asked(pod, container)}
+        found = (self._held.get((podspec.namespace(pod), claim)) for claim in asked)
+        return [held for held in found if held is not None and podspec.uid(pod) in held.pods]
+
     async def _wanted(self, pod: Obj, use: devices.Use) -> Held:
         """What the claim's allocation asks of this node. Raises DeviceError."""
         claim = await self._get(use.claim, podspec.namespace(pod))

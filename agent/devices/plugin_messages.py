@@ -33,6 +33,14 @@ class Registration:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """What a plugin says of one of its devices; `nodes`: the NUMA nodes that it is near."""
+
+    healthy: bool
+    nodes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Given:
     """What a container gets with its devices. `mounts`: (inside, on the node, read-only); `nodes`: (inside, on the
     node, permissions)."""
@@ -66,10 +74,16 @@ def options(data: bytes) -> Options:
     return Options(bool(found.get(1)), bool(found.get(2)))
 
 
-def devices(data: bytes) -> dict[str, bool]:
-    """Of a ListAndWatchResponse: whether each device is healthy, by id. Raises WireError."""
+def devices(data: bytes) -> dict[str, Offered]:
+    """Of a ListAndWatchResponse: every device by id. Raises WireError."""
     listed = (list(fields(each)) for each in bytes_of(list(fields(data)), 1))
-    return {text_of(found, 1): text_of(found, 2) == HEALTHY for found in listed}
+    return {text_of(found, 1): Offered(text_of(found, 2) == HEALTHY, _near(bytes_of(found, 3))) for found in listed}
+
+
+def _near(topology: Sequence[bytes]) -> tuple[int, ...]:
+    """A node whose number is not said is node 0."""
+    nodes = (dict(fields(node)).get(1, 0) for each in topology for node in bytes_of(list(fields(each)), 1))
+    return tuple(node for node in nodes if isinstance(node, int))
 
 
 def allocate_request(ids: Sequence[str]) -> bytes:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from agent.cri.wire import WireError
 from agent.devices import allocations, plugin_messages, plugin_plan
 from agent.devices.allocations import Allocations
 from agent.devices.plugin_messages import Given, Options
+from agent.devices.resource_messages import PluginDevice
 from agent.devices.statefile import StateFile
 from agent.failures import DeviceError
 from apimachinery.objects import Obj
@@ -46,6 +47,8 @@ class _Resource:
     options: Options = field(default_factory=Options)
     devices: dict[str, bool] = field(default_factory=dict)
     """Whether each is healthy."""
+    nodes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """The NUMA nodes that each is near."""
     task: asyncio.Task[None] | None = None
     gone_at: float = 0.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -145,8 +148,10 @@ class DevicePlugins:
     async def _follow(self, resource: str, known: _Resource, channel: Channel) -> None:
         """Its list of devices, for as long as it is told."""
         try:
-            async for devices in channel.stream(_SERVICE + "ListAndWatch", b"", plugin_messages.devices):
-                known.devices, known.gone_at = devices, 0.0
+            async for offered in channel.stream(_SERVICE + "ListAndWatch", b"", plugin_messages.devices):
+                known.devices = {each: device.healthy for each, device in offered.items()}
+                known.nodes = {each: device.nodes for each, device in offered.items()}
+                known.gone_at = 0.0
                 self.changed()
         except (CriError, WireError) as error:
             log.info("device plugin of %s: %s", resource, error)
@@ -165,6 +170,20 @@ class DevicePlugins:
             devices = known.devices if counts else {}
             found[name] = (len(devices), sum(devices.values()))
         return found
+
+    def healthy(self) -> Iterator[PluginDevice]:
+        """Every device that can be given away or is."""
+        for name, known in sorted(self._resources.items()):
+            yield from self._shown(name, (each for each in sorted(known.devices) if known.devices[each]))
+
+    def devices(self, uid: str, container: str) -> Iterator[PluginDevice]:
+        """Those that a container has."""
+        for name, ids in sorted(self._allocations.of(uid, container).items()):
+            yield from self._shown(name, ids)
+
+    def _shown(self, resource: str, ids: Iterable[str]) -> Iterator[PluginDevice]:
+        nodes = self._resources[resource].nodes
+        return (PluginDevice(resource, each, nodes.get(each, ())) for each in ids)
 
     # --- who has what
 

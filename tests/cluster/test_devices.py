@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from lab import containerd
 from lab.paths import Paths
 from tests.agent.devices.driver import Driver
+from tests.agent.devices.monitor import devices, monitoring
 from tests.agent.devices.plugin import DevicePlugin
 from tests.cluster.lab import Lab
 from tests.waiting import eventually
@@ -63,7 +65,7 @@ def pod(name: str) -> dict[str, Any]:
 
 def test_a_driver_s_device_reaches_the_container_that_asks_and_is_given_back(clean: Lab) -> None:
     lab, paths = clean, Paths(clean.name)
-    driver = Driver(DRIVER, paths.node_state(NODE) / "agent")
+    driver = Driver(DRIVER, _agent(paths))
     driver.answers["*"] = [{"pool": NODE, "name": "g0", "cdi": ["example.com/wht=g0"]}]
     request = {"name": "r", "exactly": {"deviceClassName": "wht"}}
     expression = f'device.driver == "{DRIVER}"'
@@ -104,9 +106,20 @@ def test_a_driver_s_device_reaches_the_container_that_asks_and_is_given_back(cle
             lab.kubectl("delete", kind, "wht", check=False)
 
 
+def _agent(paths: Paths) -> Path:
+    return paths.node_state(NODE) / "agent"
+
+
+async def _told(paths: Paths, pod: str) -> list[Any]:
+    """The devices of a pod's container, as the node tells monitoring agents of them."""
+    async with monitoring(_agent(paths) / "pod-resources") as monitor:
+        (found,) = (each for each in (await monitor.ask("List", "Pods")).pods if each.name == pod)
+        return devices(found.containers[0])
+
+
 def test_a_device_plugin_s_device_is_one_container_s_at_a_time(clean: Lab) -> None:
     lab, resource_name = clean, "wht.example.com/dev"
-    plugin = DevicePlugin(resource_name, Paths(lab.name).node_state(NODE) / "agent", "d0")
+    plugin = DevicePlugin(resource_name, _agent(Paths(lab.name)), "d0", near={"d0": (1,)})
     plugin.cdi = False
 
     def amounts() -> tuple[str | None, str | None]:
@@ -125,6 +138,7 @@ def test_a_device_plugin_s_device_is_one_container_s_at_a_time(clean: Lab) -> No
         lab.kubectl("wait", "--for=condition=Ready", "pod/has", "--timeout=60s")
         look = "echo $IDS; ls /dev/d0; test -d /lib/g && echo mounted"
         assert lab.kubectl("exec", "has", "--", "sh", "-c", look).split() == ["d0", "/dev/d0", "mounted"]
+        assert asyncio.run(_told(Paths(lab.name), "has")) == [(resource_name, ["d0"], [1])]
         lab.apply(asking("late", nodeName=NODE))
         eventually(lambda: lab.get("pod", "late")["status"].get("phase") == "Failed", what="there is no other")
         os.kill(lab.pid(f"{NODE}/agent"), signal.SIGKILL)

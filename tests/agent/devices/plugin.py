@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ PB = messages(
     {
         "Options": ("#pre_start", "#preferred"),
         "Register": ("version", "endpoint", "resource", ":Options options"),
-        "Device": ("ID", "health"),
+        "Numa": ("%id",),
+        "Topology": ("*:Numa nodes",),
+        "Device": ("ID", "health", ":Topology topology"),
         "List": ("*:Device devices",),
         "Ids": ("*ids",),
         "Allocate": ("*:Ids containers",),
@@ -31,13 +33,21 @@ PB = messages(
 
 
 class DevicePlugin:
-    """`devices`: whether each is healthy."""
+    """`devices`: whether each is healthy; `near`: the NUMA nodes of those that say so."""
 
-    def __init__(self, resource: str, directory: Path, *ids: str, **options: bool) -> None:
+    def __init__(
+        self,
+        resource: str,
+        directory: Path,
+        *ids: str,
+        near: Mapping[str, Sequence[int]] | None = None,
+        **options: bool,
+    ) -> None:
         self.resource = resource
         self.directory = directory / "device-plugins"
         self.endpoint = f"{resource.partition('/')[2]}.sock"
         self.devices = dict.fromkeys(ids, True)
+        self.near = near or {}
         self.options = PB["Options"](**options)
         self.preferred: list[str] = []
         self.calls: list[tuple[str, tuple[str, ...]]] = []
@@ -80,11 +90,16 @@ class DevicePlugin:
     async def _list(self, _request: bytes, _context: Any) -> AsyncIterator[bytes]:
         while True:
             self._changed.clear()
-            listed = [
-                PB["Device"](ID=each, health="Healthy" if well else "Unhealthy") for each, well in self.devices.items()
-            ]
+            listed = [self._device(each, well) for each, well in self.devices.items()]
             yield PB["List"](devices=listed).SerializeToString()
             await self._changed.wait()
+
+    def _device(self, device: str, well: bool) -> Any:
+        told = PB["Device"](ID=device, health="Healthy" if well else "Unhealthy")
+        told.topology.nodes.extend(PB["Numa"](id=node) for node in self.near.get(device, ()))
+        if device not in self.near:
+            told.ClearField("topology")
+        return told
 
     async def _options(self, _request: bytes, _context: Any) -> bytes:
         return bytes(self.options.SerializeToString())

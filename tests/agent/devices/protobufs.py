@@ -20,7 +20,7 @@ def messages(shapes: Mapping[str, Sequence[str]]) -> dict[str, Any]:
         for number, shape in enumerate(fields, 1):
             kind, _, called = shape.rpartition(" ")
             field = message.field.add(number=number, name=called.lstrip("*#%"), label=3 if shape[0] in "*{" else 1)
-            wire: Any = _MESSAGE if kind else {"#": _BOOL, "%": _NUMBER}.get(shape[0], _TEXT)
+            wire: Any = _MESSAGE if kind else {"#": _BOOL, "%": _NUMBER}.get(shape.lstrip("*")[0], _TEXT)
             field.type = wire
             if kind.startswith("{"):
                 entry = message.nested_type.add(name=f"{called.capitalize()}Entry")

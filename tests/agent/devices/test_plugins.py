@@ -39,7 +39,7 @@ class World:
         self.task.cancel()
         await asyncio.wait((self.task,))
 
-    async def plugin(self, *ids: str, **options: bool) -> DevicePlugin:
+    async def plugin(self, *ids: str, **options: Any) -> DevicePlugin:
         plugin = DevicePlugin(GPU, self.directory, *ids, **options)
         await until(lambda: (plugin.directory / "kubelet.sock").exists())
         await plugin.start()
