@@ -6,7 +6,7 @@ import base64
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,15 +130,16 @@ class Authenticator:
                 return authenticated(named)
         if holder is not None and holder.client and holder.user is not None:
             return holder.user
-        token = bearer_token(request.headers)
         if is_spaced(request.headers):
             request.warnings.append(SPACED)
-        if token:
+        presented = False
+        for token in bearer_tokens(request.headers):
+            presented = True
+            if (user := self.user_of_token(token)) is not None:
+                return authenticated(user)
+        if presented:
             # A token that is no good is refused, never taken for anonymous.
-            user = self.user_of_token(token)
-            if user is None:
-                raise Unauthorized("Unauthorized")
-            return authenticated(user)
+            raise Unauthorized("Unauthorized")
         if holder is not None and not holder.client:
             # A server in front that names nobody is nobody.
             raise Unauthorized("Unauthorized")
@@ -208,16 +209,18 @@ class Authenticator:
         return claims
 
 
-def bearer_token(headers: Mapping[str, str]) -> str:
-    """The bearer token of a request, "" when there is none.
+def bearer_tokens(headers: Mapping[str, str]) -> Iterator[str]:
+    """The bearer tokens of a request, which are tried in turn.
 
-    Browsers cannot set headers on a WebSocket: they name the token among the protocols they offer. One space stands
-    before the token, and what comes after it is nothing.
+    Browsers cannot set headers on a WebSocket: they name the token among the protocols they offer, and what stands in a
+    header there may be another's, a proxy's. One space stands before the token, and what comes after it is nothing.
+    Raises Unauthorized at what is no token, where those before it were no good.
     """
     scheme, _, rest = headers.get("Authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer" and (token := rest.partition(" ")[0]):
-        return token
-    return _offered(headers) if asks_for_websocket(headers) else ""
+        yield token
+    if asks_for_websocket(headers) and (token := _offered(headers)):
+        yield token
 
 
 def _offered(headers: Mapping[str, str]) -> str:

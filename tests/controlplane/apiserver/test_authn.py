@@ -15,7 +15,7 @@ from controlplane.apiserver.authn import certificates, impersonation, keys, lega
 from controlplane.apiserver.authn.authenticator import (
     Authenticator,
     TokenSettings,
-    bearer_token,
+    bearer_tokens,
     is_spaced,
     without_token,
 )
@@ -281,7 +281,7 @@ def offering(*lines):
     ],
 )
 def test_browser_names_its_token_among_the_protocols(lines, token):
-    assert bearer_token(offering(*lines)) == token
+    assert "".join(bearer_tokens(offering(*lines))) == token
     assert not any("bearer" in without_token(line) for line in lines)
 
 
@@ -299,11 +299,25 @@ def test_browser_names_its_token_among_the_protocols(lines, token):
 )
 def test_what_is_no_single_token_beside_another_protocol_is_refused(lines):
     with pytest.raises(Unauthorized):
-        bearer_token(offering(*lines))
+        list(bearer_tokens(offering(*lines)))
 
 
 def test_a_token_among_protocols_is_one_where_a_websocket_is_asked_for():
-    assert bearer_token({"Sec-WebSocket-Protocol": f"{TOKEN}, v5.channel.k8s.io"}) == ""
+    assert not list(bearer_tokens({"Sec-WebSocket-Protocol": f"{TOKEN}, v5.channel.k8s.io"}))
+
+
+@pytest.mark.parametrize(
+    ("header", "protocol", "name"),
+    [("nobody", TOKEN, "root"), ("s3cret", TOKEN + "a", "root"), ("nobody", TOKEN + "a", ""), ("nobody", "none", "")],
+)
+def test_a_token_in_a_header_that_is_no_good_keeps_no_other_from_being_tried(authenticator, header, protocol, name):
+    headers = offering(f"{protocol}, v5.channel.k8s.io")
+    headers["Authorization"] = f"Bearer {header}"
+    if name:
+        assert ask(authenticator, request(headers)).name == name
+    else:
+        with pytest.raises(Unauthorized):
+            ask(authenticator, request(headers))
 
 
 @pytest.mark.parametrize(
@@ -317,7 +331,7 @@ def test_a_token_among_protocols_is_one_where_a_websocket_is_asked_for():
     ],
 )
 def test_a_token_stands_behind_one_space(header, token, spaced):
-    assert (bearer_token({"Authorization": header}), is_spaced({"Authorization": header})) == (token, spaced)
+    assert ("".join(bearer_tokens({"Authorization": header})), is_spaced({"Authorization": header})) == (token, spaced)
 
 
 def test_impersonation_headers():
