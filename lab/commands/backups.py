@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
 from apimachinery.client import Client
 from controlplane.store import Change, Place, StoreError, backup
@@ -19,6 +20,7 @@ from lab.progress import Progress
 from lab.spec import Spec
 
 _PEM = click.Path(path_type=Path, dir_okay=False)
+_OF_ETCD = ("etcd_ca_file", "etcd_cert_file", "etcd_key_file", "etcd_prefix")
 _FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
@@ -107,6 +109,12 @@ def restore(
       ./wherry restore --etcd-servers https://10.0.0.1:2379 --etcd-ca-file ca.crt \\
           --etcd-cert-file client.crt --etcd-key-file client.key lab.db
     """
+    given = click.get_current_context().get_parameter_source
+    told = [each for each in ("lab", *_OF_ETCD) if given(each) is ParameterSource.COMMANDLINE]
+    if wrong := [_spelled(each) for each in told if (each in _OF_ETCD) != bool(etcd_servers)]:
+        meant = "a lab's own store" if etcd_servers else "an etcd that is no lab's"
+        without = "without" if etcd_servers else "with"
+        raise click.UsageError(f"{', '.join(wrong)}: that is about {meant}, {without} --etcd-servers")
     if (etcd_cert_file is None) != (etcd_key_file is None):
         raise click.UsageError("give both --etcd-cert-file and --etcd-key-file, or neither")
     if etcd_servers:
@@ -123,6 +131,10 @@ def restore(
         else:
             _into_file(paths, file)
     click.echo(f"Lab {lab} goes on with it: `sudo ./wherry start`")
+
+
+def _spelled(parameter: str) -> str:
+    return "--name" if parameter == "lab" else "--" + parameter.replace("_", "-")
 
 
 def _into_file(paths: Paths, file: Path) -> None:

@@ -127,6 +127,18 @@ def test_half_a_certificate_of_an_etcd_is_refused(tmp_path: Path, option: str) -
     assert told.exit_code == 2 and "both --etcd-cert-file and --etcd-key-file" in told.output
 
 
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["--etcd-ca-file", "a.pem", "--etcd-prefix", "/x"], "--etcd-ca-file, --etcd-prefix: that is about an etcd"),
+        (["--name", "whtb", "--etcd-servers", "https://127.0.0.1:1"], "--name: that is about a lab's own store"),
+    ],
+)
+def test_what_a_restore_would_not_look_at_is_refused(tmp_path: Path, given: list[str], why: str) -> None:
+    told = CliRunner().invoke(main, ["restore", *given, str(tmp_path / "lab.db")])
+    assert told.exit_code == 2 and why in told.output
+
+
 def test_versions() -> None:
     found = json.loads(CliRunner().invoke(main, ["version", "-o", "json"]).output)
     assert found["wherry"] == versions.own()
