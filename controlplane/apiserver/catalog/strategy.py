@@ -108,7 +108,7 @@ class Strategy:
     settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before
     validation.
-    finish: the last touch of a new object once it is valid, as upstream makes it when it reads what it stored.
+    finish: the last touch of an object once it is valid, as upstream makes it when it reads what it stored.
     deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
     check_name: what it may be called (what it must be like is in rules/).
     warn, warn_status, warn_deleted, warn_sent: what its author is told of a valid write, of one of its status, of a

@@ -115,6 +115,7 @@ class Preparation:
         with known(context.empties):
             spoken, warn = self._spoken(kind, context), context.warnings.append
             check_change(kind, spoken, seen, old, subresource, context.version, warn)
+        strategy.finish(new)
 
     def _seen(self, kind: Kind, new: Obj, old: Obj) -> Obj:
         """The new object as it is compared with the old one."""

@@ -133,6 +133,7 @@ POD = Resource(
         prepare_create=pods_strategy.prepare_create,
         prepare_update=pods_strategy.prepare_update,
         prepare_status=pods_strategy.prepare_status,
+        finish=pods_strategy.finish,
         grace=pods_strategy.grace,
         keep_status_on_create=True,
         generation=True,
@@ -173,6 +174,8 @@ REPLICATION_CONTROLLER = Resource(
     Strategy(
         prepare_create=workloads_strategy.template_created,
         prepare_update=workloads_strategy.template_changed,
+        # One without labels has those of its template, also when its status is written without.
+        finish=defaults.apply,
         dependents="stay",
         generation=True,
         warn=workloads_advice.replication_controller,

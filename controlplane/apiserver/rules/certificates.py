@@ -67,7 +67,7 @@ def _request(spec: Obj, at: Place) -> Iterator[FieldError]:
     try:
         signing.requested(_decoded(spec.get("request")))
     except ValueError as error:
-        yield errors.invalid(at.to("request"), spec.get("request") or None, str(error))
+        yield errors.invalid(at.to("request"), spec.get("request"), str(error))
 
 
 def _usages(spec: Obj, at: Place) -> Iterator[FieldError]:

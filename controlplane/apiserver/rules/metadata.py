@@ -18,7 +18,7 @@ from apimachinery.objects import Obj
 from controlplane.apiserver.catalog.strategy import MetadataCheck
 from controlplane.apiserver.rules.place import Found
 
-_STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
+STANDARD_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 
 
 def validate(obj: Obj, namespaced: bool, check_name: Callable[[str], tuple[str, ...]], plain: bool = False) -> Found:
@@ -73,5 +73,5 @@ def check_own_finalizers(values: list[str], path: str) -> Found:
     return [
         errors.invalid(f"{path}[{index}]", value, text)
         for index, value in enumerate(values)
-        if "/" not in value and value not in _STANDARD_FINALIZERS
+        if "/" not in value and value not in STANDARD_FINALIZERS
     ]

@@ -100,6 +100,12 @@ def prepare_status(new: Obj, old: Obj) -> None:
     gates.pod_status(status, was)
 
 
+def finish(pod: Obj) -> None:
+    """What containers were given meanwhile counts for what the pod asks for as a whole."""
+    if pod["spec"].get("resources"):
+        defaults.apply(pod)
+
+
 def _keep_generations(conditions: Iterable[Obj], before: Iterable[Obj]) -> None:
     """A condition that names no generation has that of the one of its type before it; of several in their order."""
     seen: dict[str, list[int]] = {}

@@ -137,6 +137,14 @@ DIGEST = f"sha256:{'0' * 64}"
         ("Upper", "IfNotPresent"),
         ("a b", "IfNotPresent"),
         ("a@sha256:0", "IfNotPresent"),
+        ("a" * 64, "IfNotPresent"),
+        # Nor one whose path is too long, the default registry's folder included.
+        ("a" * 247, "Always"),
+        ("a" * 248, "IfNotPresent"),
+        (f"example.com/{'a' * 255}", "Always"),
+        (f"example.com/{'a' * 256}", "IfNotPresent"),
+        (f"docker.io/{'a' * 248}:latest", "IfNotPresent"),
+        (f"docker.io/b/{'a' * 253}:latest", "Always"),
     ],
 )
 def test_pull_policy(image: str, policy: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apimachinery.client import Client
 from controlplane.apiserver import defaults
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.defaults.empties import Empties
 from controlplane.apiserver.registry import upkeep
 from controlplane.apiserver.strategies import cluster, gates, storage, workloads
+from tests.controlplane.apiserver.server import run
 
 Obj = dict[str, Any]
 
@@ -69,6 +72,43 @@ def test_a_job_without_labels_gets_those_of_its_template_once_it_is_valid() -> N
     assert "labels" not in made["metadata"]
     defaults.apply(made)
     assert made["metadata"]["labels"] == made["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("path", "spec"),
+    [
+        ("/apis/batch/v1/namespaces/default/jobs", {}),
+        ("/api/v1/namespaces/default/replicationcontrollers", {"selector": {"a": "b"}}),
+    ],
+)
+def test_a_status_without_labels_leaves_those_of_the_template(tmp_path: Path, path: str, spec: Obj) -> None:
+    async def test(client: Client) -> None:
+        pod = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never" if "jobs" in path else "Always"}
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": pod}
+        made = await client.request(
+            "POST", path, body={"metadata": {"name": "x"}, "spec": {**spec, "template": template}}
+        )
+        status = {"metadata": {"name": "x"}, "spec": {}, "status": {}}
+        changed = await client.request("PUT", f"{path}/x/status", body=status)
+        assert changed["metadata"]["labels"] == made["metadata"]["labels"]
+        assert changed["metadata"]["labels"].items() >= {"a": "b"}.items()
+
+    run(tmp_path, test)
+
+
+def test_a_pod_asks_for_what_a_limit_range_gives_its_containers(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        place = "/api/v1/namespaces/default"
+        await client.request("POST", f"{place}/serviceaccounts", body={"metadata": {"name": "default"}})
+        limits = [{"type": "Container", "default": {"memory": "2Gi"}, "defaultRequest": {"memory": "1Gi"}}]
+        await client.request(
+            "POST", f"{place}/limitranges", body={"metadata": {"name": "l"}, "spec": {"limits": limits}}
+        )
+        spec = {"containers": [{"name": "c", "image": "i"}], "resources": {"limits": {"cpu": "1"}}}
+        pod = await client.request("POST", f"{place}/pods", body={"metadata": {"name": "p"}, "spec": spec})
+        assert pod["spec"]["resources"]["requests"] == {"cpu": "1", "memory": "1Gi"}
+
+    run(tmp_path, test)
 
 
 def claim(**spec: Any) -> Obj:

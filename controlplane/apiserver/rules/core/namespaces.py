@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules.metadata import STANDARD_FINALIZERS
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.values import each
 from controlplane.apiserver.rules.words import created, hook
@@ -19,7 +20,7 @@ _VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)\Z")
 
 def _finalizer(path: str, name: str) -> Iterator[FieldError]:
     yield from each(path, name, formats.qualified_name(name))
-    if "/" not in name and name != "kubernetes":
+    if "/" not in name and name not in STANDARD_FINALIZERS:
         text = "name is neither a standard finalizer name nor is it fully qualified"
         yield errors.invalid(path, name, text)
 

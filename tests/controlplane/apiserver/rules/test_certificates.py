@@ -54,6 +54,8 @@ LABEL = "a lowercase RFC 1123 label must consist of"
     [
         ({}, []),
         ({"spec.request": "eA=="}, ['spec.request: Invalid value: "eA==": PEM block type must be CERTIFICATE REQUEST']),
+        ({"spec.request": ""}, ['spec.request: Invalid value: "": PEM block type must be CERTIFICATE REQUEST']),
+        ({"spec.request": None}, ["spec.request: Invalid value: null: PEM block type must be CERTIFICATE REQUEST"]),
         ({"spec.usages": []}, ["spec.usages: Required value"]),
         (
             {"spec.usages": ["any", "any", "odd"]},

@@ -249,7 +249,7 @@ def test_what_is_no_label_says_nothing_of_pod_security() -> None:
 
 def test_a_namespaces_finalizers_and_pod_security() -> None:
     labels = {"pod-security.kubernetes.io/warn": "strict", "pod-security.kubernetes.io/audit-version": "v1.01"}
-    space = made("Namespace", spec={"finalizers": ["mine", "a.b/c", "kubernetes"]})
+    space = made("Namespace", spec={"finalizers": ["mine", "a.b/c", "kubernetes", "orphan", "foregroundDeletion"]})
     space["metadata"] = {"name": "x", "labels": labels}
     told_of_name = 'Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'
     assert told(space) == [
