@@ -19,7 +19,7 @@ from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
 from controlplane.apiserver.formats.negotiate import of_refusal
 from controlplane.apiserver.reading import Reading
-from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there
+from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there, unwatchable
 from controlplane.apiserver.request import (
     HIJACKED,
     Answer,
@@ -115,6 +115,11 @@ class Pipeline:
             return _missing
         if kind.namespaced and not request.namespace and "list" not in kind.verbs:
             raise nothing_there()
+        if request.verb == "watch" and request.subresource:
+            raise nothing_there()
+        if request.verb == "watch" and request.method != "GET":
+            # The path alone says watch.
+            raise not_allowed()
         special = self._edge.routes.resources
         if request.verb not in self._generic:
             # No verb of the API: what a resource of its own may be asked for all the same is passed on.
@@ -153,7 +158,7 @@ class Pipeline:
             if request.subresource != "status":
                 raise nothing_there()
         elif request.verb not in kind.verbs or request.method == "HEAD" or "list" not in kind.verbs:
-            raise not_allowed()
+            raise unwatchable(kind) if request.verb == "watch" and "list" in kind.verbs else not_allowed()
         return self._generic[request.verb]
 
     def _has(self, kind: Kind, subresource: str) -> bool:

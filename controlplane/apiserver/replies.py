@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apimachinery import errors
+from apimachinery.kinds import Kind
 from controlplane.apiserver.request import Request, Response
 
 _NO_PAGE = Response(404, b"404 page not found\n", "text/plain; charset=utf-8")
@@ -14,6 +15,12 @@ def nothing_there() -> errors.ApiError:
 
 def not_allowed() -> errors.ApiError:
     return errors.MethodNotAllowed("the server does not allow this method on the requested resource", details={})
+
+
+def unwatchable(kind: Kind) -> errors.ApiError:
+    """What can be listed and not watched."""
+    details = {"group": kind.group, "kind": kind.plural} if kind.group else {"kind": kind.plural}
+    return errors.MethodNotAllowed(f'watch is not supported on resources of kind "{kind.resource}"', details=details)
 
 
 def missing_page(request: Request) -> Response:

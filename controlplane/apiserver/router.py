@@ -80,10 +80,12 @@ def _fits(kind: Kind, namespace: str, name: str) -> bool:
 
 
 def _verb(method: str, name: str, query: Mapping[str, Sequence[str]], watch: bool) -> str:
+    if watch:
+        return "watch"
     if method in ("GET", "HEAD"):
-        if watch or (not name and is_true(query, "watch")):
-            return "watch"
-        return "get" if name else "list"
+        if name:
+            return "get"
+        return "watch" if is_true(query, "watch") else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"
     return _VERBS.get(method, "")

@@ -63,7 +63,7 @@ def _asked_for(request: Request) -> Format | None:
     found = choose(header, allows)
     streamed = request.verb == "watch"
     if found is None or (streamed and found[0] == YAML):
-        raise NotAcceptable(_only(STREAMED if streamed and not custom else SERVED))
+        raise NotAcceptable(_only(STREAMED if found is not None and not custom else SERVED))
     media, shape, parameters = found
     encoding = SERVED[media]
     if not streamed and media == JSON and (parameters.get("pretty") == "1" or is_pretty(request)):

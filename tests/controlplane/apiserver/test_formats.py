@@ -100,7 +100,9 @@ def test_choice(header, verb, wanted):
         (TABLE.replace("v=v1", "v=v9"), "get", "only the following media types are accepted"),
         ("application/json;as=Table", "list", "only the following media types are accepted"),
         ("application/json;sv=v2", "get", "only the following media types are accepted"),
-        # YAML is no stream, and what comes first decides.
+        # A watch is refused in the words of any read, but for YAML, which is no stream where it comes first.
+        (f"{ODD};v=v1", "watch", f"{ONLY}: application/json, application/yaml, "),
+        ("application/json;stream=odd", "watch", f"{ONLY}: application/json, application/yaml, "),
         (
             "application/yaml,application/json",
             "watch",

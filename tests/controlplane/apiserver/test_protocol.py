@@ -58,6 +58,14 @@ def test_methods_that_a_path_does_not_know(tmp_path: Path) -> None:
             ("HEAD", "/apis/apps/v1/namespaces/default/deployments/d/scale"),
         ):
             assert (await refused(client, method, path)).status_code == 405, (method, path)
+        # A path that says watch says it of every method.
+        watched = "/api/v1/watch/namespaces/default/configmaps"
+        for method in ("POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
+            for path in (watched, f"{watched}/m"):
+                assert (await refused(client, method, path)).status_code == 405, (method, path)
+        assert (await refused(client, "GET", f"{watched}/m/status")).status_code == 404
+        unwatched = await refused(client, "GET", "/api/v1/componentstatuses", watch="1")
+        assert unwatched.message == 'watch is not supported on resources of kind "componentstatuses"'
         for path in ("/api/v1/bindings", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews"):
             for method in ("GET", "POST", "DELETE", "OPTIONS"):
                 assert (await refused(client, method, path)).status_code == 404, (method, path)
