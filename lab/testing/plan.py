@@ -22,8 +22,9 @@ _SELECTIONS = {
     "cluster": "cluster",
     EMULATED: EMULATED,
 }
-# Into how many runs a tier is dealt; each run of the cluster tier brings a lab up.
-_SHARES = {EMULATED: 1, "cluster": 3, "node": 2, "kernel": 6, "unit": 8}
+# Into how many runs a tier is dealt. Each costs what is the same in all: a lab in the cluster tier, in every other some
+# seconds of imports.
+_SHARES = {EMULATED: 1, "cluster": 3, "node": 2, "kernel": 6, "unit": 5}
 _MARKER = re.compile(r"pytest\.mark\.(kernel|node|cluster|vm)\b")
 # Every test of the file: `pytestmark = pytest.mark.X` or a list that holds it.
 _WHOLE = re.compile(r"^pytestmark\b[^#\n]*?=\s*(\[[^\]]*)?pytest\.mark\.(kernel|node|cluster|vm)\b", re.MULTILINE)
