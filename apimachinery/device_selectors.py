@@ -6,7 +6,7 @@ Source: `resource/v1.CELDeviceSelector`, KEP-4381.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from apimachinery import quantity
@@ -51,14 +51,16 @@ class _DeviceType:
         return _FIELDS.get(field)
 
 
-_ENVIRONMENT = door.environment({"device": object_type(_NAME)}, _DeviceType(), binds=True)
+@cache
+def _environment() -> door.Environment:
+    return door.environment({"device": object_type(_NAME)}, _DeviceType(), binds=True)
 
 
 @lru_cache(maxsize=256)
 def compiled(expression: str) -> door.Program:
     """A selector, each compiled once however many devices are looked at. Raises Unfit."""
     try:
-        program = door.compile(expression, _ENVIRONMENT)
+        program = door.compile(expression, _environment())
     except door.Uninstantiable as error:
         raise Unfit(f"program instantiation failed: {error}", internal=True) from error
     except door.Unfit as error:

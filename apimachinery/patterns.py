@@ -7,10 +7,8 @@ nothing else runs), so it may have no more than LONGEST.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
-
-import re2
 
 LONGEST = 10_000
 """Characters of an expression. Go has a bound of its own, by what the expression comes to."""
@@ -25,10 +23,27 @@ _GO_SAYS = {
     "invalid repetition size": "invalid repeat count",
     "trailing \\": "trailing backslash at end of expression",
 }
-_QUIET = re2.Options()
-_QUIET.log_errors = False
-# A byte, which RE2 knows and Go does not.
-_ANY_BYTE = re2.compile(r"^(?:[^\\]|\\[^C])*\\C", _QUIET)
+
+
+class _Library:
+    """RE2, which is loaded with the first expression: it takes 2 MB, and most daemons are never given one."""
+
+    def __init__(self) -> None:
+        import re2
+
+        self._re2 = re2
+        self._quiet = re2.Options()
+        self._quiet.log_errors = False
+        self.error: type[Exception] = re2.error
+        # A byte, which RE2 knows and Go does not.
+        self.any_byte = self.compile(r"^(?:[^\\]|\\[^C])*\\C")
+
+    def compile(self, pattern: str) -> Any:
+        """Raises `error`."""
+        return self._re2.compile(pattern, self._quiet)
+
+
+_library = cache(_Library)
 
 
 @lru_cache(maxsize=1024)
@@ -36,9 +51,10 @@ def compiled(pattern: str) -> Any | None:
     """The expression, whose search() is for texts; None when it is none."""
     if len(pattern) > LONGEST:
         return None
+    library = _library()
     try:
-        return re2.compile(pattern, _QUIET)
-    except re2.error:
+        return library.compile(pattern)
+    except library.error:
         return None
 
 
@@ -47,13 +63,14 @@ def complaint(pattern: str) -> str:
     """What is wrong with it, "" when it is fine."""
     if len(pattern) > LONGEST:
         return f"error parsing regexp: expression too large: more than {LONGEST} characters"
-    if _ANY_BYTE.search(pattern):
+    library = _library()
+    if library.any_byte.search(pattern):
         return r"error parsing regexp: invalid escape sequence: `\C`"
     if compiled(pattern) is not None:
         return ""
     try:
-        re2.compile(pattern, _QUIET)
-    except re2.error as error:
+        library.compile(pattern)
+    except library.error as error:
         fault, _, where = error.args[0].decode("utf-8", "replace").partition(": ")
         if where.startswith("(?<"):
             # Go takes it for a group without a name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from apimachinery import device_selectors, errors, formats
+from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from apimachinery.pods.requests import is_extended
@@ -70,6 +70,9 @@ def _expression(selector: Obj, at: Place) -> Iterator[FieldError]:
         # Nobody need compile what is too long anyway.
         yield errors.too_long(path, _LONGEST_EXPRESSION)
         return
+    # Expressions have machinery of their own, which nobody needs before the first of them.
+    from apimachinery import device_selectors
+
     try:
         device_selectors.compiled(text)
     except device_selectors.Unfit as error:
