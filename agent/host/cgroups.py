@@ -105,8 +105,8 @@ class Cgroups:
         self._ensure_parents(path)
         for mount in self._hierarchy.mounts:
             self._make(mount, path)
-        self._held[podspec.uid(pod)] = limits
         self._limit(path, limits)
+        self._held[podspec.uid(pod)] = limits
         return path
 
     def pods(self) -> dict[str, str]:
@@ -162,7 +162,7 @@ class Cgroups:
                 self._make(mount, step)
         if parts[-1] == _QOS_DIRECTORY[BEST_EFFORT]:
             # Pods that ask for nothing get the least share there is.
-            self._limit(parent, Limits(cpu_shares=2, cpu_quota=0, memory=0))
+            self._weigh_class(parent, 2)
         self._ready.add(parent)
         if parts[-1] == _QOS_DIRECTORY[BURSTABLE]:
             self._weigh_burstable()
@@ -170,7 +170,14 @@ class Cgroups:
     def _weigh_burstable(self) -> None:
         path = qos_cgroup(self._root, BURSTABLE)
         if any((mount / path.strip("/")).is_dir() for mount in self._hierarchy.mounts):
-            self._limit(path, Limits(shares(sum(self._burstable.values())), cpu_quota=0, memory=0))
+            self._weigh_class(path, shares(sum(self._burstable.values())))
+
+    def _weigh_class(self, path: str, cpu_shares: int) -> None:
+        """No pod waits for the weight of its class, as upstream's do not."""
+        try:
+            self._limit(path, Limits(cpu_shares, cpu_quota=0, memory=0))
+        except OSError as error:
+            log.warning("%s", error.strerror)
 
     def _make(self, mount: Path, path: str) -> None:
         directory = mount / path.strip("/")
@@ -186,22 +193,23 @@ class Cgroups:
                     _write(directory / name, (directory.parent / name).read_text().strip())
 
     def _limit(self, path: str, limits: Limits) -> None:
+        """Raises OSError where the kernel refuses."""
         relative = path.strip("/")
         if self._hierarchy.unified:
             base = self._hierarchy.mounts[0] / relative
-            _write(base / "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142))
+            _set(base / "cpu.weight", str(1 + (limits.cpu_shares - 2) * 9999 // 262142))
             quota = str(limits.cpu_quota) if limits.cpu_quota else "max"
-            _write(base / "cpu.max", f"{quota} {PERIOD_US}")
-            _write(base / "memory.max", str(limits.memory) if limits.memory else "max")
+            _set(base / "cpu.max", f"{quota} {PERIOD_US}")
+            _set(base / "memory.max", str(limits.memory) if limits.memory else "max")
             return
         for mount in self._hierarchy.mounts:
             base = mount / relative
-            if (base / "cpu.shares").exists():
-                _write(base / "cpu.shares", str(limits.cpu_shares))
-                _write(base / "cpu.cfs_period_us", str(PERIOD_US), quiet=True)
-                _write(base / "cpu.cfs_quota_us", str(limits.cpu_quota or -1), quiet=True)
-            if limits.memory and (base / "memory.limit_in_bytes").exists():
-                _write(base / "memory.limit_in_bytes", str(limits.memory))
+            # Each hierarchy has the files of its own controllers.
+            _set(base / "cpu.shares", str(limits.cpu_shares))
+            _set(base / "cpu.cfs_period_us", str(PERIOD_US))
+            _set(base / "cpu.cfs_quota_us", str(limits.cpu_quota or -1))
+            if limits.memory:
+                _set(base / "memory.limit_in_bytes", str(limits.memory))
 
 
 def _pairs(old: Limits, new: Limits) -> tuple[tuple[int, int], ...]:
@@ -231,12 +239,21 @@ def _delegate(directory: Path) -> None:
                 _write(control, each)
 
 
-def _write(file: Path, text: str, quiet: bool = False) -> None:
+def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text)
     except OSError as error:
-        if not quiet:
-            log.warning("cannot write %r to %s: %s", text, file, error.strerror)
+        log.warning("cannot write %r to %s: %s", text, file, error.strerror)
+
+
+def _set(file: Path, text: str) -> None:
+    """Raises OSError that says what could not be written where. What no controller of the node has is left out."""
+    if not file.exists():
+        return
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise OSError(error.errno, f'failed to write "{text}" to {file}: {error.strerror}') from error
 
 
 def _kill(directory: Path) -> None:

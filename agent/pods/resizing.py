@@ -56,7 +56,7 @@ async def actuate(life: Life, actions: PodActions) -> None:
             await life.shared.applier.resize(life.pod, run)
             life.resized(run.id, wanted[run.name].limits)
     except (CriError, OSError) as error:
-        _failed(life, error.detail if isinstance(error, CriError) else str(error))
+        _failed(life, error.detail if isinstance(error, CriError) else error.strerror or str(error))
 
 
 def settle(life: Life) -> None:
@@ -68,7 +68,7 @@ def settle(life: Life) -> None:
         try:
             cgroups.ensure_pod(life.pod)
         except OSError as error:
-            _failed(life, str(error))
+            _failed(life, error.strerror or str(error))
             return
         cgroups.weigh(life.pod, again=True)
     life.resize_over()

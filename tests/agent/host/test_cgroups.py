@@ -91,6 +91,38 @@ def test_version_2_figures_of_a_pod(unified: Path, resources: dict, place: str, 
     assert figures(unified / path[1:]) == expected
 
 
+def test_a_limit_that_the_kernel_refuses_is_the_pod_s_matter(unified: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cgroups = Cgroups("/", Hierarchy.detect(unified))
+    write = Path.write_text
+
+    def write_text(self: Path, data: str) -> int:
+        if self.name == "memory.max" and data != "max":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(OSError) as raised:
+        cgroups.ensure_pod(pod("u", limits={"memory": "64Mi"}))
+    file = unified / "kubepods/burstable/podu/memory.max"
+    assert raised.value.strerror == f'failed to write "67108864" to {file}: Device or resource busy'
+    cgroups.ensure_pod(pod("free", requests={"memory": "64Mi"}))
+
+
+def test_a_class_that_cannot_be_weighed_keeps_no_pod_waiting(
+    unified: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write = Path.write_text
+
+    def write_text(self: Path, data: str) -> int:
+        if self == unified / "kubepods/besteffort/cpu.weight":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    Cgroups("/", Hierarchy.detect(unified)).ensure_pod(pod("u"))
+    assert "besteffort/cpu.weight: Invalid argument" in caplog.text
+
+
 def test_a_pod_that_changes_has_room_for_old_and_new_in_between(unified: Path) -> None:
     cgroups = Cgroups("/", Hierarchy.detect(unified))
     old = {"requests": {"cpu": "250m"}, "limits": {"cpu": "500m", "memory": "64Mi"}}

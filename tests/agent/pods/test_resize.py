@@ -150,15 +150,22 @@ def test_an_agent_brings_about_what_the_one_before_it_began(tmp_path: Path) -> N
     clock.run(scenario())
 
 
+def memory_limit(agent: Any) -> Path:
+    """Of the pod's cgroup."""
+    found: Path = agent.settings.root_dir / "cgroup/kubepods/burstable/poduid-p/memory.max"
+    return found
+
+
 def most_memory(agent: Any) -> int:
     """To what the pod's cgroup is held, in MiB."""
-    where = agent.settings.root_dir / "cgroup/kubepods/burstable/poduid-p/memory.max"
-    return int(where.read_text()) // MIB
+    return int(memory_limit(agent).read_text()) // MIB
 
 
 def with_cgroups(agent: Any) -> None:
+    """A directory tree in which the memory controller holds the pod."""
     mount = agent.settings.root_dir / "cgroup"
-    mount.mkdir(parents=True)
+    memory_limit(agent).parent.mkdir(parents=True)
+    memory_limit(agent).touch()
     object.__setattr__(agent.shared, "cgroups", Cgroups("/", Hierarchy(True, (mount,), (mount,))))
 
 
@@ -191,6 +198,24 @@ async def test_a_pod_shrinks_once_the_container_that_starts_anew_for_it_has_ende
     runtime.fail.clear()
     await until(lambda: shown(agent, "c")["restarts"] == 1 and not conditions(agent))
     assert most_memory(agent) == 70
+
+
+@live
+async def test_a_limit_that_the_kernel_refuses_is_told_and_tried_again(agent, runtime):
+    with_cgroups(agent)
+    memory_limit(agent).unlink()
+    memory_limit(agent).mkdir()
+    events: list[tuple[str, ...]] = []
+    agent.reporter._tell = lambda subject, *rest: events.append(rest)
+    agent.pods.set_pod("api", sized(c=resources()))
+    why = f'failed to write "134217728" to {memory_limit(agent)}: Is a directory'
+    wanted = ("Warning", "FailedCreatePodContainer", f"unable to ensure pod container exists: {why}")
+    await until(lambda: wanted in events)
+    assert not runtime.count("RunPodSandbox")
+    memory_limit(agent).rmdir()
+    memory_limit(agent).touch()
+    await until(lambda: is_ready(agent))
+    assert most_memory(agent) == 128
 
 
 OLD, NEW = sized(c=resources()), sized(2, c=resources(cpu="200m"))
