@@ -42,7 +42,7 @@ class UserspaceMode:
         self._open: dict[Listener, asyncio.Server | udp.Relayed] = {}
         self._bindings = Bindings()
         self._node: frozenset[str] = frozenset()
-        self._own: frozenset[str] = frozenset()
+        self._own: set[str] = set()
         self._ways = Ways(self._grounds)
         self._at_work = asyncio.Lock()
 
@@ -58,14 +58,28 @@ class UserspaceMode:
             ledgers = {family: Ledger[Key, Value]() for family in self._grounds}
             self._claim(ledgers, routes)
             await asyncio.to_thread(self._ways.prepare)
-            wanted = {key.address for ledger in ledgers.values() for key, _ in ledger.items() if isinstance(key, Own)}
+            pieces = dict(piece for ledger in ledgers.values() for piece in ledger.items())
+            wanted = {key.address for key in pieces if isinstance(key, Own)}
             await asyncio.to_thread(self._ways.keep_only, wanted)
-            await self._follow(ledgers, await asyncio.to_thread(self._ways.held))
+            taken = await asyncio.to_thread(self._ways.held)
+            self._relays, self._own = {}, wanted
+            await self._exchange(_relays(pieces), self._open.keys() - pieces.keys(), wanted - taken, taken - wanted)
+            self._commit(ledgers)
 
     async def change(self, routes: Mapping[PortKey, model.Route | None]) -> None:
         async with self._at_work:
             self._claim(self._ledgers, routes)
-            await self._follow(self._ledgers, self._own)
+            come: dict[Key, Value] = {}
+            gone: set[Key] = set()
+            for ledger in self._ledgers.values():
+                delta = ledger.delta()
+                come.update(delta.added)
+                gone.update(delta.removed.keys() - delta.added.keys())
+            take, give_up = ({key.address for key in keys if isinstance(key, Own)} for keys in (come, gone))
+            self._own |= take
+            self._own -= give_up
+            await self._exchange(_relays(come), {key for key in gone if isinstance(key, Listener)}, take, give_up)
+            self._commit(self._ledgers)
             for key in (key for key, route in routes.items() if route is None):
                 self._bindings.forget(key)
 
@@ -90,7 +104,7 @@ class UserspaceMode:
 
     async def cleanup(self, patience: float = 0.0) -> None:
         async with self._at_work:
-            self._ledgers, self._relays, self._own = {}, {}, frozenset()
+            self._ledgers, self._relays, self._own = {}, {}, set()
             self._shut(list(self._open))
             await asyncio.to_thread(self._ways.remove)
 
@@ -103,21 +117,27 @@ class UserspaceMode:
         self._ways.close()
         self._shut(list(self._open))
 
-    async def _follow(self, ledgers: dict[Family, Ledger[Key, Value]], taken: Collection[str]) -> None:
-        """Bring addresses and listeners in line with the ledgers."""
-        pieces = dict(piece for ledger in ledgers.values() for piece in ledger.items())
-        wanted = {key.address for key in pieces if isinstance(key, Own)}
-        self._relays = {k: v for k, v in pieces.items() if isinstance(k, Listener) and isinstance(v, Relay)}
-        self._own = frozenset(wanted)
-        for listener in self._relays.keys() - self._open.keys():
+    async def _exchange(
+        self,
+        come: Mapping[Listener, Relay],
+        gone: Collection[Listener],
+        take: Collection[str],
+        give_up: Collection[str],
+    ) -> None:
+        """Listeners and addresses, those that come and change and those that go; of all others nothing is looked at."""
+        self._relays.update(come)
+        for listener in gone:
+            self._relays.pop(listener, None)
+        for listener in come.keys() - self._open.keys():
             await self._listen(listener)
-        await asyncio.to_thread(self._ways.take, wanted - set(taken))
-        self._shut(self._open.keys() - self._relays.keys())
-        await asyncio.to_thread(self._ways.give_up, set(taken) - wanted)
-        for listener, opened in self._open.items():
-            if isinstance(opened, udp.Relayed):
-                relay = self._relays[listener]
+        await asyncio.to_thread(self._ways.take, take)
+        self._shut(gone)
+        await asyncio.to_thread(self._ways.give_up, give_up)
+        for listener, relay in come.items():
+            if isinstance(opened := self._open.get(listener), udp.Relayed):
                 opened.only({*relay.inside, *relay.outside})
+
+    def _commit(self, ledgers: dict[Family, Ledger[Key, Value]]) -> None:
         for ledger in ledgers.values():
             ledger.commit()
         self._ledgers = ledgers
@@ -140,7 +160,7 @@ class UserspaceMode:
         if relay is None:
             return ()
         now = time.monotonic()
-        inside = is_inside(client, self._grounds[relay.service.family], self._node | self._own)
+        inside = is_inside(client, self._grounds[relay.service.family], self._node, self._own)
         targets = candidates(relay, client, inside, self._bindings, now, random.random())
         if targets and relay.affinity_seconds:
             self._bindings.bind(relay.service, client, targets[0], now)
@@ -148,7 +168,9 @@ class UserspaceMode:
 
     def _shut(self, listeners: Collection[Listener]) -> None:
         for listener in list(listeners):
-            self._open.pop(listener).close()
+            # What could not be listened at is not open.
+            if opened := self._open.pop(listener, None):
+                opened.close()
 
     def _claim(
         self, ledgers: Mapping[Family, Ledger[Key, Value]], changed: Mapping[PortKey, model.Route | None]
@@ -168,3 +190,7 @@ class UserspaceMode:
     def _node_addresses(self) -> frozenset[str]:
         with Netlink() as kernel:
             return frozenset(ip for ip, _ in host_addresses(kernel, self._grounds))
+
+
+def _relays(pieces: Mapping[Key, Value]) -> dict[Listener, Relay]:
+    return {key: value for key, value in pieces.items() if isinstance(key, Listener) and isinstance(value, Relay)}

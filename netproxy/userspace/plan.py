@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netproxy.ground import Ground, allowed_sources, node_port_addresses
 from netproxy.model import Backend, PortKey, Route
@@ -90,7 +91,13 @@ def _targets(backends: tuple[Backend, ...]) -> tuple[Target, ...]:
     return tuple((backend.ip, backend.port) for backend in backends)
 
 
-def is_inside(client: str, ground: Ground, own: frozenset[str]) -> bool:
-    """Whether a client is a pod of the cluster or this node. `own`: all addresses of this host."""
+def is_inside(client: str, ground: Ground, *own: Collection[str]) -> bool:
+    """Whether a client is a pod of the cluster or this node. `own`: all addresses of this host, asked at each
+    connection and so never put together."""
     address = ipaddress.ip_address(client)
-    return client in own or address.is_loopback or any(address in ipaddress.ip_network(c) for c in ground.cluster_cidrs)
+    if address.is_loopback or any(client in some for some in own):
+        return True
+    return any(address in _network(cidr) for cidr in ground.cluster_cidrs)
+
+
+_network = lru_cache(64)(ipaddress.ip_network)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -16,13 +19,13 @@ from hypothesis import strategies as st
 from apimachinery.kit import loops, tasks
 from benchmarks import ports
 from netproxy.ground import Ground
-from netproxy.model import Family, PortKey
+from netproxy.model import Backend, Family, PortKey, Route, ServicePort
 from netproxy.topology import Place
 from netproxy.userspace import tcp, udp
 from netproxy.userspace.choice import Bindings, candidates
 from netproxy.userspace.plan import Listener, Own, Relay, is_inside, plan
 from tests.netproxy.packet import LOCAL_ADDRESSES, End, Packet, collect
-from tests.netproxy.simulated import BASE, endpoint, endpoint_slice, ground, rules_for, service, tracker
+from tests.netproxy.simulated import BASE, UserspaceRules, endpoint, endpoint_slice, ground, rules_for, service, tracker
 from tests.netproxy.test_incremental import specs
 from tests.waiting import SECONDS, until
 
@@ -98,6 +101,51 @@ def test_a_client_is_bound_at_every_address_of_a_service_port_until_it_was_silen
     assert candidates(gone, "10.0.0.9", True, bindings, 159.0, 0.99)[0] == targets[1]
     bindings.forget(KEY)
     assert candidates(relay, "10.0.0.9", True, bindings, 101.0, 0.0)[0] == targets[0]
+
+
+def test_a_change_and_a_connection_cost_the_same_however_many_services_there_are() -> None:
+    changes, connections = [], []
+    for count in (10, 3000):
+        rules = UserspaceRules(ground(Family.IPV4))
+        routes = [_route(f"10.96.{n // 250}.{n % 250 + 1}", "10.244.1.5") for n in range(count)]
+        rules.rebuild({route.port.key: route for route in routes})
+        changed = _route("10.96.0.1", "10.244.1.6")
+        first, again = ({route.port.key: route} for route in (changed, routes[0]))
+        rules.change(first)
+        rules.change(again)
+        changes.append(steps(lambda rules=rules, first=first: rules._mode.change(first)))  # type: ignore[misc]
+        tracemalloc.start()
+        assert rules._mode._choose(Listener("TCP", "10.96.0.1", 80), "10.244.9.9") == (("10.244.1.6", 8080),)
+        connections.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert changes[1] < changes[0] + 100, "lines run through"
+    assert connections[1] < connections[0] + 10_000, "bytes made on the way"
+
+
+def _route(vip: str, backend: str) -> Route:
+    port = ServicePort(PortKey("default", f"at-{vip}", "p", "TCP", Family.IPV4), vip, 80)
+    return Route(port, (Backend(backend, 8080),), (), True)
+
+
+def steps(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """How many lines of the mode's own it runs through."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, _about: object) -> Any:
+        nonlocal counted
+        counted += event == "line"
+        return trace if "userspace" in frame.f_code.co_filename or "ledger" in frame.f_code.co_filename else None
+
+    async def main() -> None:
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            await work()
+        finally:
+            sys.settrace(before)
+
+    asyncio.run(main())
+    return counted
 
 
 def test_sources_are_asked_in_both_families() -> None:
