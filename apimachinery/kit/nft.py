@@ -238,6 +238,19 @@ class Nft:
         memory.give_back()
 
 
+def has_table(family: int, name: str) -> bool:
+    """Whether there is such a table in this thread's network namespace (family as `netlink.elements` has it). Needs no
+    libnftables; blocks for some microseconds. Raises OSError."""
+    try:
+        with Netlink(protocol=elements.NETFILTER) as kernel:
+            return kernel.ask(elements.get_table(family, name), lambda _: True)
+    except OSError as error:
+        # The last: nf_tables is missing, as nfnetlink says it outside of a transaction.
+        if error.errno in (*_NO_TABLE, errno.EINVAL):
+            return False
+        raise
+
+
 def _transact(kernel: Netlink, requests: Sequence[Request]) -> None:
     try:
         kernel.transact(elements.BEGIN, requests, elements.END)

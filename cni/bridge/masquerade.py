@@ -34,10 +34,20 @@ def remove(key: Key, addresses: Collection[str] = ()) -> None:
         masquerade_iptables.remove(key[0], key[1], addresses)
 
 
-def keep_only(network: str, valid: Collection[tuple[str, str]]) -> None:
-    """Forget attachments, (container id, interface), of this network that are not `valid`. CniError."""
-    masquerade_nft.keep_only(network, {plan.host_name(network, *each) for each in valid})
-    masquerade_iptables.keep_only(network, {container_id for container_id, _ in valid})
+def remove_left(key: Key) -> None:
+    """What was added before the configuration stopped asking for it; in nftables alone, where it costs next to nothing
+    to know that there is none. CniError."""
+    if masquerade_nft.is_used():
+        masquerade_nft.remove(plan.host_name(*key))
+
+
+def keep_only(network: str, valid: Collection[tuple[str, str]], asked: bool) -> None:
+    """Forget attachments, (container id, interface), of this network that are not `valid`. `asked`: the configuration
+    does now; if it does not, what is left of before is looked for as in `remove_left`. CniError."""
+    if asked or masquerade_nft.is_used():
+        masquerade_nft.keep_only(network, {plan.host_name(network, *each) for each in valid})
+    if asked:
+        masquerade_iptables.keep_only(network, {container_id for container_id, _ in valid})
 
 
 def check(kind: str, addresses: Iterable[Interface], key: Key) -> None:

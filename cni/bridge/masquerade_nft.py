@@ -17,9 +17,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from apimachinery.kit.netlink.routes import Interface
-from apimachinery.kit.nft import Nft, NftError
+from apimachinery.kit.nft import Nft, NftError, has_table
 from cni import types
 from cni.bridge import plan
+from cni.foreign import INET
 from cni.types import CniError
 
 TABLE = "wherry-ipmasq"
@@ -87,6 +88,11 @@ def require() -> None:
     kind of rules would be chosen for it."""
     with _opened():
         pass
+
+
+def is_used() -> bool:
+    """Whether there may be anything to remove."""
+    return has_table(INET, TABLE)
 
 
 def _network(network: str) -> str:

@@ -58,6 +58,8 @@ def delete(request: Request, host: Host) -> None:
     retire(host, near, request.netns, request.ifname)
     if request.config.get("ipMasq"):
         masquerade.remove(_key(request), _held(request))
+    else:
+        masquerade.remove_left(_key(request))
     ipam.delete(request, host)
 
 
@@ -93,8 +95,7 @@ def gc(request: Request, host: Host) -> None:
     for link in host.kernel.links():
         if bridge and link.master == bridge.index and link.alias.startswith(ours) and link.name not in valid:
             retire(host, link.name, "", "")
-    if config.masquerade:
-        masquerade.keep_only(request.network, request.valid_attachments())
+    masquerade.keep_only(request.network, request.valid_attachments(), config.masquerade)
     ipam.gc(request, host)
 
 

@@ -177,6 +177,28 @@ def test_what_others_left_or_took_is_noticed(world: World) -> None:  # noqa: F81
     world.run(scenario)
 
 
+@pytest.mark.kernel
+@pytest.mark.parametrize("world", ["alone"], indirect=True)
+def test_what_a_pod_was_given_before_the_setting_changed_goes_with_it(world: World) -> None:  # noqa: F811
+    """The next pod with its address would leave as the node without being asked."""
+
+    async def scenario(caller: Caller) -> None:
+        plain = {**world.conflist(), "cniVersion": "1.1.0"}
+        network = {**plain, "plugins": [{**plain["plugins"][0], "ipMasq": True}]}
+        for end in (
+            lambda what: caller.delete(plain, what),
+            lambda what: caller.gc(plain, []),
+        ):
+            what = world.attachment(0)
+            result = await caller.add(network, what)
+            assert kernel.address_of(result) in await world.nft(f"list map {MAP}")
+            await end(what)
+            assert kernel.address_of(result) not in await world.nft(f"list map {MAP}")
+            await caller.delete(plain, what)
+
+    world.run(scenario)
+
+
 SAVED = Snapshot(("POSTROUTING",), frozenset())
 TEN = ip_interface("10.88.7.2/24")
 

@@ -1,4 +1,4 @@
-"""Elements for sets and maps of nftables, and the end of a table, packed by hand. Pure; `Netlink.transact` sends them.
+"""Elements for sets and maps of nftables, a table asked for or taken away, packed by hand. Pure; `Netlink` sends them.
 
 For what comes by the ten thousand: libnftables reads the same as text, for which it takes several times as long as the
 kernel does to insert it. The kernel compares lengths alone: that the parts are what a set was declared with is the
@@ -23,7 +23,7 @@ NETFILTER = 12
 """the protocol for `Netlink`"""
 _NF_TABLES = 10
 _BEGIN, _END = 16, 17
-_DELETE_TABLE, _NEW_ELEMENTS, _DELETE_ELEMENTS = (_NF_TABLES << 8 | number for number in (2, 12, 14))
+_GET_TABLE, _DELETE_TABLE, _NEW_ELEMENTS, _DELETE_ELEMENTS = (_NF_TABLES << 8 | number for number in (1, 2, 12, 14))
 _TABLE, _SET, _ELEMENTS = 1, 2, 3
 _ITEM, _KEY, _DATA = 1, 1, 2
 _VALUE, _VERDICT = 1, 2
@@ -81,6 +81,11 @@ def remove(family: int, table: str, name: str, key: Sequence[Part], keys: Iterab
 def remove_table(family: int, name: str) -> Request:
     """A table with all that is in it; one that is not there is refused. `family`: as `add` has it."""
     return Request(_DELETE_TABLE, 0, _head(family, 0) + wire.text(_TABLE, name), f"delete the table {name}")
+
+
+def get_table(family: int, name: str) -> Request:
+    """Outside of a transaction; a table that is not there is refused. `family`: as `add` has it."""
+    return Request(_GET_TABLE, 0, _head(family, 0) + wire.text(_TABLE, name), f"look for the table {name}")
 
 
 def _messages(family: int, table: str, name: str, items: Sequence[bytes]) -> Iterator[bytes]:

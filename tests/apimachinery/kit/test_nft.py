@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from apimachinery.kit import netns
+from apimachinery.kit.nft import has_table
 
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -114,6 +115,15 @@ async def main():
 asyncio.run(main())
 print("well")
 """
+
+
+def test_whether_a_table_is_there_is_told_of_its_family(where: Path) -> None:
+    def told() -> list[bool]:
+        return [has_table(family, "whtmine") for family in (1, 2)]
+
+    assert netns.call(where, told) == [False, False]
+    subprocess.run(["nsenter", f"--net={where}", "nft", "add table inet whtmine"], check=True, timeout=60)
+    assert netns.call(where, told) == [True, False]
 
 
 def test_it_works_in_a_process_with_thousands_of_open_files(where: Path) -> None:
