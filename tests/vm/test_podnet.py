@@ -11,6 +11,7 @@ PORTIONS = {
     "flow tables": ("tests/vm/inside_flows.py", ""),
     "vxlan": ("tests/cni/test_overlay.py", "traffic"),
     "wireguard": ("tests/vm/inside_wireguard.py", ""),
+    "whole lab": ("tests/vm/inside_lab.py", ""),
     "host ports": ("tests/cni/test_portmap.py", "(every_side or sctp) and (daemon or iptables or legacy)"),
 }
 
@@ -19,7 +20,7 @@ pytestmark = guest.MARKS
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
-    guest.compile_packages("apimachinery", "cni")
+    guest.compile_packages("agent", "apimachinery", "cni", "controlplane", "lab", "netproxy", "tests/cluster")
 
 
 @pytest.mark.parametrize("portion", PORTIONS)
