@@ -130,7 +130,8 @@ class One:
     def request(self, command: str, config: dict[str, Any], previous: dict[str, Any]) -> bytes:
         port = {"hostPort": 20_000 + self.number, "containerPort": 80, "protocol": "tcp"}
         given = {"cniVersion": "1.0.0", "name": "whtnet", **config, **({"prevResult": previous} if previous else {})}
-        given["runtimeConfig"] = {"portMappings": [port], "bandwidth": RATES}
+        wishes = {"portmap": {"portMappings": [port]}, "bandwidth": {"bandwidth": RATES}}
+        given["runtimeConfig"] = wishes.get(config["type"], {})
         environment = {"CNI_COMMAND": command, "CNI_CONTAINERID": f"c{self.number}", "CNI_IFNAME": self.ifname}
         environment |= {"CNI_NETNS": str(self.pod), "CNI_PATH": "/x"}
         head = "\0".join([config["type"], *(f"{key}={value}" for key, value in environment.items())])
