@@ -48,8 +48,10 @@ class Patches:
         media = media_type(request)
         custom = context.catalog.custom(request.served) is not None
         if media not in (CUSTOM_PATCHES if custom else PATCHES):
-            told = f"{_UNKNOWN}{', '.join(CUSTOM_PATCHES)}" if custom else "415: Unsupported Media Type"
-            raise errors.UnsupportedMediaType(told, details={})
+            if custom:
+                raise errors.UnsupportedMediaType(f"{_UNKNOWN}{', '.join(CUSTOM_PATCHES)}")
+            # Of built-in kinds it is upstream's router that says so.
+            raise errors.UnsupportedMediaType("415: Unsupported Media Type", details={})
         body = await request.body()
         context.size = len(body)
         return await off_loop(len(body), self._decoded, media, body, request, kind, context)
