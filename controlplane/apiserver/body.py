@@ -30,6 +30,9 @@ async def read(request: Request, kind: Kind, context: Context, also: tuple[str, 
     obj = await codec.read_object(request, kind, context, also)
     defaults.bare(obj)
     metadata = obj.get("metadata") or {}
+    if not request.namespace:
+        # What has no namespace may come with one: it is none to upstream either.
+        metadata.pop("namespace", None)
     if metadata.get("namespace") not in (None, "", request.namespace):
         text = "the namespace of the provided object does not match the namespace sent on the request"
         raise BadRequest(text)

@@ -89,8 +89,10 @@ def track(old: Obj | None, new: Obj, context: Context, subresource: str) -> None
 
 
 def track_review(review: Obj, catalog: Catalog, manager: str) -> None:
-    """As track, for what is answered and not kept."""
-    track(None, review, Context(catalog, manager=manager), "")
+    """As track, for what is answered and not kept: of its status, too, should it come with one."""
+    review["metadata"].pop("managedFields", None)
+    if entries := of_part(review, catalog, manager, ""):
+        review["metadata"]["managedFields"] = entries
 
 
 def of_part(part: Obj, catalog: Catalog, manager: str, subresource: str) -> list[Obj]:

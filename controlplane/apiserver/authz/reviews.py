@@ -15,6 +15,7 @@ from apimachinery.kinds import (
     Kind,
 )
 from apimachinery.objects import Obj
+from apimachinery.selectors import SelectorError, parse_fields, parse_labels
 from controlplane.apiserver.authn.user import extra_of, node_name
 from controlplane.apiserver.authz.chain import Chain
 from controlplane.apiserver.authz.rbac import Policy
@@ -206,8 +207,13 @@ def _selector(selector: Any, field: str, many: bool = False) -> tuple[str, str]:
     """
     if not selector:
         return "", ""
-    if selector.get("rawSelector"):
-        return str(selector["rawSelector"]), ""
+    ignored = f"{field} ignored due to parse error"
+    if raw := selector.get("rawSelector"):
+        try:
+            (parse_labels if many else parse_fields)(raw)
+        except SelectorError:
+            return "", ignored
+        return raw, ""
     out, read, requirements = [], 0, selector.get("requirements") or ()
     for requirement in requirements:
         key, values = requirement.get("key", ""), requirement.get("values") or []
@@ -219,4 +225,4 @@ def _selector(selector: Any, field: str, many: bool = False) -> tuple[str, str]:
             out.append(f"{key}{OPERATORS[name]}{values[0]}")
     if read == len(requirements):
         return ",".join(out), ""
-    return ",".join(out), f"{field} {'partially ' if read else ''}ignored due to parse error"
+    return ",".join(out), f"{field} partially ignored due to parse error" if read else ignored

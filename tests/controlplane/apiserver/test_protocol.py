@@ -108,6 +108,21 @@ def test_a_token_behind_two_spaces_is_told_of(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_a_review_comes_with_what_it_need_not(tmp_path: Path) -> None:
+    async def test(client: Client) -> None:
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        asked = {"verb": "list", "resource": "pods", "labelSelector": {"rawSelector": "a in (b"}}
+        spec = {"user": "u", "resourceAttributes": asked}
+        body = {"metadata": {"namespace": "other"}, "spec": spec, "status": {"allowed": True}}
+        review = await client.request("POST", path, body=body)
+        assert "namespace" not in review["metadata"]
+        assert review["metadata"]["managedFields"][0]["fieldsV1"]["f:status"] == {"f:allowed": {}}
+        unread = "spec.resourceAttributes.labelSelector ignored due to parse error"
+        assert review["status"] == {"allowed": False, "evaluationError": unread}
+
+    run(tmp_path, test)
+
+
 def test_creates_that_say_what_only_the_server_may_say(tmp_path: Path) -> None:
     async def test(client: Client) -> None:
         pinned = await refused(client, "POST", MAPS, config_map(name="m", resourceVersion="5"))
