@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,22 +36,47 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+class _Fillers:
+    """How many fill, and whether it collected before the first."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._collected = False
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._collected = gc.isenabled()
+                gc.disable()
+            self._count += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count and self._collected:
+                gc.enable()
+
+
+_fillers = _Fillers()
+
+
 @contextmanager
 def filling(stays: bool = False) -> Iterator[None]:
     """While much is read or made: the collector would look at all of it again and again, and stop all threads.
 
     `stays`: and it would do so once more right after, unless what was made counts as old: half a million values take
     it 0.1 s.
+
+    Several threads may be at it: it collects again when the last has done.
     """
-    collecting = gc.isenabled()
-    gc.disable()
+    _fillers.begin()
     try:
         yield
         if stays:
             let_stay()
     finally:
-        if collecting:
-            gc.enable()
+        _fillers.end()
 
 
 def let_stay() -> None:
