@@ -26,6 +26,8 @@ NAMESPACE = "default"
 READY_SECONDS, GONE_SECONDS = 90.0, 90.0
 # What nobody wants is looked for every half a minute, and some of it only when it was seen twice.
 CLEAN_SECONDS = 100.0
+# A look at everything is some ten milliseconds of processor.
+LOOK_SECONDS = 1.0
 VICTIMS = (("agent",), ("containerd",), ("agent", "containerd"))
 _SCRIPT = "trap 'exit 0' TERM; while :; do sleep 3600 & wait; done"
 
@@ -254,4 +256,4 @@ async def _quiet(place: Place, before: set[Thing]) -> set[Thing]:
         found = await inventory(place)
         if (before and found <= before) or time.monotonic() > deadline:
             return found
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(LOOK_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,14 +32,20 @@ def start_web(lab: Lab, name: str, replicas: int) -> str:
     return vip
 
 
+@pytest.fixture(scope="module")
+def steady(lab: Lab) -> Iterator[str]:
+    """The VIP of three pods that run while one thing after the other is killed."""
+    yield start_web(lab, "steady", 3)
+    lab.clear()
+    eventually(lambda: not lab.get("pods")["items"], what="the pods are gone")
+
+
 @pytest.mark.parametrize(
     "component", ["node1/agent", "node1/proxy", "apiserver", "scheduler", "controllers", "hostnet"]
 )
-def test_a_killed_component_comes_back_and_nothing_else_moves(clean: Lab, component: str) -> None:
-    lab = clean
-    vip = start_web(lab, "steady", 3)
+def test_a_killed_component_comes_back_and_nothing_else_moves(lab: Lab, steady: str, component: str) -> None:
     before = containers(lab, "app=steady")
-    with traffic(vip) as seen:
+    with traffic(steady) as seen:
         victim = lab.pid(component)
         os.kill(victim, signal.SIGKILL)
         eventually(lambda: lab.pid(component) not in (0, victim), what=f"{component} runs again")
@@ -50,6 +57,8 @@ def test_a_killed_component_comes_back_and_nothing_else_moves(clean: Lab, compon
     assert not seen.errors, seen.errors[:5]
     after = containers(lab, "app=steady")
     assert before.items() <= after.items(), "running containers were touched"
+    lab.kubectl("scale", "deployment/steady", "--replicas=3")
+    eventually(lambda: len(containers(lab, "app=steady")) == 3, what="three pods are left")
 
 
 def test_a_killed_container_is_restarted(clean: Lab) -> None:

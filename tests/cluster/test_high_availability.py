@@ -44,6 +44,8 @@ class Writes:
     acknowledged: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     longest: float = 0.0
+    rest: float = 0.0
+    """Seconds between two writes."""
 
 
 @contextmanager
@@ -66,6 +68,7 @@ def writing(lab: Lab, stem: str) -> Iterator[Writes]:
             seen.acknowledged.append(name)
             seen.longest = max(seen.longest, time.monotonic() - last)
             last = time.monotonic()
+            time.sleep(seen.rest)
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()
@@ -94,10 +97,15 @@ def test_one_of_each_is_lost_under_traffic_and_no_acknowledged_write_with_it(ha:
 
 
 def lose(lab: Lab, name: str, written: Writes) -> None:
-    """Kill one, and wait until it is back and writes were answered meanwhile."""
+    """Kill one in the middle of writes, and wait until it is back and writes were answered meanwhile."""
+    written.rest = 0.0
+    begun = len(written.acknowledged)
+    eventually(lambda: len(written.acknowledged) > begun + 5, what=f"writes go on with {name}")
     pid, before = lab.pid(name), len(written.acknowledged)
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: len(written.acknowledged) > before + 20, what=f"writes go on without {name}")
+    # Until the next one goes, a few writes show as much as all that fit in.
+    written.rest = 0.1
     eventually(lambda: lab.pid(name) not in (0, pid), what=f"{name} is back")
     # Without any second member in trouble: that would be the end of the majority.
     eventually(lambda: lab.kubectl("get", "--raw", "/readyz", check=False) == "ok")
