@@ -98,8 +98,11 @@ async def _servers(one: Route, other: Route, rest: Iterable[Route], rounds: int)
     everything = ipvs_diff.whole(pieces.items(), State({}, {}, frozenset()), ())
     first, *changes = exchanges(*(dict(ipvs_plan(route, GROUND, place)) for route in (one, other)))
     name = fresh_name() + "f"
-    host = Host((GROUND.family,), netns.create(name), Options())
+    where = netns.create(name)
+    host = Host((GROUND.family,), where, Options())
     try:
+        # Where no address is anybody's, the kernel takes all for broadcast ones, and leads nobody there.
+        run("nsenter", f"--net={where}", "ip", "link", "set", "lo", "up")
         await host.open()
         await host.prepare()
         began = time.perf_counter()

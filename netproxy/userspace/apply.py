@@ -130,9 +130,11 @@ class UserspaceMode:
             self._relays.pop(listener, None)
         for listener in come.keys() - self._open.keys():
             await self._listen(listener)
-        await asyncio.to_thread(self._ways.take, take)
+        if take:
+            await asyncio.to_thread(self._ways.take, take)
         self._shut(gone)
-        await asyncio.to_thread(self._ways.give_up, give_up)
+        if give_up:
+            await asyncio.to_thread(self._ways.give_up, give_up)
         for listener, relay in come.items():
             if isinstance(opened := self._open.get(listener), udp.Relayed):
                 opened.only({*relay.inside, *relay.outside})
