@@ -125,6 +125,7 @@ class Agent:
         self.cache.on_change(self.pods.wake)
         self.shared.probes.on_change(self.pods.wake)
         self.objects.on_change(self.pods.objects_changed)
+        self.plugins.changed.append(self._devices_changed)
 
     def _shared(self) -> Shared:
         settings, runtime, cache, reporter = self.settings, self.runtime, self.cache, self.reporter
@@ -163,6 +164,11 @@ class Agent:
             cleaner,
             reporter,
         )
+
+    def _devices_changed(self) -> None:
+        """Statuses say how devices are."""
+        for uid in self.plugins.users():
+            self.pods.wake(uid)
 
     def node_ips(self) -> tuple[str, ...]:
         """The node's addresses: stated, or from its own object once that is known."""
@@ -251,7 +257,7 @@ class Agent:
         lifecycle.spawn("log rotation", LogRotator(self.settings, self.view).run())
         if self.client is not None:
             registrar = Registrar(self.settings, self.client, self.view, port, self.reporter, self.plugins.amounts)
-            self.plugins.changed = registrar.changed.set
+            self.plugins.changed.append(registrar.changed.set)
             lifecycle.spawn("node", registrar.run())
 
 

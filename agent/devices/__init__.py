@@ -5,5 +5,5 @@ Owns: the sockets at which both register and the one that says who has what, the
 who has which device of a plugin, the ResourceSlices of drivers that are gone. Must never act on a pod. Reading order:
 `messages` (pure), `registration`; `statefile`; of claims `drivers`, `state`, `claims` and `cdi` (what a container
 gets); of plugins `plugin_messages`, `plugin_plan` (pure), `allocations`, `plugins`; of both `resource_messages` (pure)
-and `pod_resources`, which monitoring agents ask.
+and `pod_resources`, which monitoring agents ask, and `health`, for pods' statuses.
 """

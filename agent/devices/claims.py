@@ -109,6 +109,21 @@ class Claims:
         found = (self._held.get((podspec.namespace(pod), claim)) for claim in asked)
         return [held for held in found if held is not None and podspec.uid(pod) in held.pods]
 
+    def asked(self, pod: Obj, container: Obj) -> dict[str, list[str]]:
+        """What a container asks for, `CLAIM` or `CLAIM/REQUEST` by the names of its spec, with the ids of the devices
+        prepared of it: as upstream the first CDI device's, or DRIVER/POOL/DEVICE.
+        """
+        claims = {use.entry: use.claim for use in devices.uses(pod)}
+        found: dict[str, list[str]] = {}
+        for entry in (container.get("resources") or {}).get("claims") or ():
+            held = self._held.get((podspec.namespace(pod), claims.get(entry["name"]) or ""))
+            if held is None or podspec.uid(pod) not in held.pods:
+                continue
+            request = entry.get("request") or ""
+            ids = (one.cdi[0] if one.cdi else f"{of}/{one.pool}/{one.name}" for of, one in held.devices(request))
+            found[f"{entry['name']}/{request}" if request else entry["name"]] = list(dict.fromkeys(ids))
+        return found
+
     async def _wanted(self, pod: Obj, use: devices.Use) -> Held:
         """What the claim's allocation asks of this node. Raises DeviceError."""
         claim = await self._get(use.claim, podspec.namespace(pod))

@@ -40,6 +40,9 @@ class Offered:
     nodes: tuple[int, ...] = ()
 
 
+UNTOLD = Offered(True)
+
+
 @dataclass(frozen=True)
 class Given:
     """What a container gets with its devices. `mounts`: (inside, on the node, read-only); `nodes`: (inside, on the

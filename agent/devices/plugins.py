@@ -23,7 +23,7 @@ from agent.cri.serving import CallError, Server
 from agent.cri.wire import WireError
 from agent.devices import allocations, plugin_messages, plugin_plan
 from agent.devices.allocations import Allocations
-from agent.devices.plugin_messages import Given, Options
+from agent.devices.plugin_messages import UNTOLD, Given, Offered, Options
 from agent.devices.resource_messages import PluginDevice
 from agent.devices.statefile import StateFile
 from agent.failures import DeviceError
@@ -47,8 +47,8 @@ class _Resource:
     options: Options = field(default_factory=Options)
     devices: dict[str, bool] = field(default_factory=dict)
     """Whether each is healthy."""
-    nodes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """The NUMA nodes that each is near."""
+    offered: dict[str, Offered] = field(default_factory=dict)
+    """What was last said of each, also by a plugin that is gone."""
     task: asyncio.Task[None] | None = None
     gone_at: float = 0.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -56,7 +56,7 @@ class _Resource:
 
 
 class DevicePlugins:
-    """`directory`: where plugins have their sockets. `changed` is called when there are more devices, or fewer."""
+    """`directory`: where plugins have their sockets. `changed`: called when devices are others, or otherwise."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -64,7 +64,7 @@ class DevicePlugins:
         self._allocations = Allocations()
         self._file = StateFile(directory / _STATE, lambda: allocations.dump(self._allocations))
         self._registering = asyncio.Lock()
-        self.changed: Callable[[], None] = lambda: None
+        self.changed: list[Callable[[], None]] = []
 
     def load(self) -> None:
         """What an agent before this one gave away. Raises AllocationsError, OSError."""
@@ -150,9 +150,8 @@ class DevicePlugins:
         try:
             async for offered in channel.stream(_SERVICE + "ListAndWatch", b"", plugin_messages.devices):
                 known.devices = {each: device.healthy for each, device in offered.items()}
-                known.nodes = {each: device.nodes for each, device in offered.items()}
-                known.gone_at = 0.0
-                self.changed()
+                known.offered, known.gone_at = offered, 0.0
+                self._tell()
         except (CriError, WireError) as error:
             log.info("device plugin of %s: %s", resource, error)
         self._lost(known)
@@ -160,7 +159,11 @@ class DevicePlugins:
     def _lost(self, known: _Resource) -> None:
         known.devices = dict.fromkeys(known.devices, False)
         known.gone_at = time.monotonic()
-        self.changed()
+        self._tell()
+
+    def _tell(self) -> None:
+        for each in self.changed:
+            each()
 
     def amounts(self) -> Mapping[str, tuple[int, int]]:
         """(capacity, allocatable) of every resource that a plugin has or had."""
@@ -182,8 +185,15 @@ class DevicePlugins:
             yield from self._shown(name, ids)
 
     def _shown(self, resource: str, ids: Iterable[str]) -> Iterator[PluginDevice]:
-        nodes = self._resources[resource].nodes
-        return (PluginDevice(resource, each, nodes.get(each, ())) for each in ids)
+        offered = self._resources[resource].offered
+        return (PluginDevice(resource, each, offered.get(each, UNTOLD).nodes) for each in ids)
+
+    def health(self, uid: str, container: str) -> dict[str, dict[str, bool]]:
+        """By resource, how each device of a container is: as its plugin said last, well where none has said."""
+        return {
+            resource: {each: self._resources[resource].offered.get(each, UNTOLD).healthy for each in sorted(ids)}
+            for resource, ids in sorted(self._allocations.of(uid, container).items())
+        }
 
     # --- who has what
 

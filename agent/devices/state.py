@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,16 @@ class Held:
 
     def cdi(self, request: str) -> Iterable[str]:
         """What a container gets that asks for one request of it; "": for all."""
-        for devices in self.drivers.values():
+        for _, device in self.devices(request):
+            yield from device.cdi
+
+    def devices(self, request: str) -> Iterator[tuple[str, Device]]:
+        """Those that are prepared for one request, "": for all; each with its driver."""
+        for driver, devices in self.drivers.items():
             for device in devices:
                 # A request with alternatives is asked for by its own name, and prepared by the alternative's.
                 if not request or not device.requests or request in _asked(device.requests):
-                    yield from device.cdi
+                    yield driver, device
 
 
 def _asked(requests: Iterable[str]) -> set[str]:

@@ -45,7 +45,7 @@ class Life:
         self.stage = Stage.ADMITTING
         self.has_room = False
         """Whether it has been decided that it may run here."""
-        self.report = PodReport(pod, shared.probes, shared.statuses, shared.node_ips)
+        self.report = PodReport(pod, shared.probes, shared.statuses, shared.node_ips, shared.device_health)
         ceiling = shared.settings.max_container_backoff_seconds
         self.attempts = Attempts(Backoff(ceiling=ceiling, forgotten=CRASHES_FORGOTTEN_SECONDS), time.time())
         self.due = 0.0

@@ -6,7 +6,7 @@ whoever learns of a change has the pod's report made anew. Nothing here waits or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from agent import metrics, podspec
 from agent.containers.termination import termination_message
@@ -22,9 +22,16 @@ from apimachinery.timestamps import format_time, now
 
 
 class PodReport:
-    """One pod's. `node_ips` is asked each time."""
+    """One pod's. `node_ips` is asked each time, and `devices` how those of its containers are."""
 
-    def __init__(self, pod: Obj, probes: Probes, statuses: StatusSink, node_ips: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        pod: Obj,
+        probes: Probes,
+        statuses: StatusSink,
+        node_ips: Callable[[], Sequence[str]],
+        devices: Callable[[Obj], Mapping[str, list[Obj]]],
+    ) -> None:
         self.status: Obj = dict(pod.get("status") or {})
         self.verdict: Verdict | None = None
         self.waiting: dict[str, Waiting] = {}
@@ -36,6 +43,7 @@ class PodReport:
         self._probes = probes
         self._statuses = statuses
         self._node_ips = node_ips
+        self._devices = devices
         self._messages: dict[str, str] = {}
 
     def reported(self, status: Obj) -> None:
@@ -68,7 +76,12 @@ class PodReport:
             old=self.status,
             now=format_time(now()),
             containers=Observations(
-                waiting=self.waiting, ready=ready, started=started, messages=self._messages, terminating=stopping
+                waiting=self.waiting,
+                ready=ready,
+                started=started,
+                messages=self._messages,
+                terminating=stopping,
+                devices=self._devices(pod),
             ),
             node_ips=tuple(self._node_ips()),
             verdict=self.verdict,

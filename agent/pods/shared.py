@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from agent.admission.gate import Gate
 from agent.containers.cleaning import Cleaner
 from agent.containers.kill import Killer
 from agent.cri.cache import RuntimeCache
+from agent.devices import health
 from agent.devices.claims import Claims
 from agent.devices.plugins import DevicePlugins
 from agent.host.cgroups import Cgroups
@@ -38,6 +39,10 @@ class Shared:
     reporter: Reporter
     gate: Gate
     node_ips: Callable[[], Sequence[str]]
+
+    def device_health(self, pod: Obj) -> Mapping[str, list[Obj]]:
+        """How the devices of the pod's containers are, by container."""
+        return health.allocated(pod, self.plugins, self.devices)
 
 
 class Neighbours(Protocol):

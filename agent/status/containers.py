@@ -41,6 +41,8 @@ class Observations:
     """Nothing is started any more."""
     restarting: bool = False
     """All containers are being taken away to start anew (restarts)."""
+    devices: Mapping[str, list[Obj]] = field(default_factory=dict)
+    """allocatedResourcesStatus of the containers that have devices."""
     runtime: str = SCHEME
 
 
@@ -180,6 +182,8 @@ def container_statuses(
                 _remember(status, previous.get(container["name"]))
         else:
             status = _without_runs(container, previous.get(container["name"]), waiting, seen.restarting)
+        if not init and (devices := seen.devices.get(container["name"])):
+            status["allocatedResourcesStatus"] = devices
         _show_waiting(pod, container, runs, status, seen, init=init)
         found.append(_init_readiness(container, status) if init else status)
     return found if init else sorted(found, key=lambda s: str(s["name"]))

@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,14 +36,14 @@ class Servant(Protocol):
 
 
 @contextmanager
-def serving(driver: Servant) -> Iterator[None]:
-    """The driver or plugin at work on a loop of its own."""
+def serving(driver: Servant) -> Iterator[asyncio.AbstractEventLoop]:
+    """The driver or plugin at work on a loop of its own, which is told."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(driver.start(), loop).result()
-        yield
+        yield loop
     finally:
         asyncio.run_coroutine_threadsafe(driver.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -132,15 +133,24 @@ def test_a_device_plugin_s_device_is_one_container_s_at_a_time(clean: Lab) -> No
         body = {"containers": containers, "terminationGracePeriodSeconds": 0, **spec}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": body}
 
-    with serving(plugin):
+    def health() -> list[Any]:
+        return lab.get("pod", "has")["status"]["containerStatuses"][0].get("allocatedResourcesStatus", [])
+
+    def is_told(health: str) -> list[Any]:
+        return [{"name": resource_name, "resources": [{"resourceID": "d0", "health": health}]}]
+
+    with serving(plugin) as loop:
         eventually(lambda: amounts() == ("1", "1"), what="the node tells of its device")
         lab.apply(asking("has"))
         lab.kubectl("wait", "--for=condition=Ready", "pod/has", "--timeout=60s")
         look = "echo $IDS; ls /dev/d0; test -d /lib/g && echo mounted"
         assert lab.kubectl("exec", "has", "--", "sh", "-c", look).split() == ["d0", "/dev/d0", "mounted"]
+        assert health() == is_told("Healthy")
         assert asyncio.run(_told(Paths(lab.name), "has")) == [(resource_name, ["d0"], [1])]
         lab.apply(asking("late", nodeName=NODE))
         eventually(lambda: lab.get("pod", "late")["status"].get("phase") == "Failed", what="there is no other")
+        loop.call_soon_threadsafe(partial(plugin.say, d0=False))
+        eventually(lambda: health() == is_told("Unhealthy"), what="the status says how the device is")
         os.kill(lab.pid(f"{NODE}/agent"), signal.SIGKILL)
         lab.kubectl("delete", "pod", "has", "late")
     eventually(lambda: amounts()[1] == "0", what="without its plugin nobody gets it")

@@ -173,7 +173,7 @@ async def test_of_two_registrations_at_once_one_is_followed(world):
     await until(lambda: world.plugins.amounts() == {GPU: (2, 2)})
     # The end of one that has been replaced says nothing.
     told = []
-    world.plugins.changed = lambda: told.append(world.plugins.amounts()[GPU])
+    world.plugins.changed.append(lambda: told.append(world.plugins.amounts()[GPU]))
     await first.stop()
     other.say(g0=True, g1=True, g2=True)
     await until(lambda: told)
@@ -217,7 +217,7 @@ def test_devices_go_with_their_plugin(tmp_path, monkeypatch):
     async def main() -> None:
         world = World(tmp_path)
         told: list[int] = []
-        world.plugins.changed = lambda: told.append(1)
+        world.plugins.changed.append(lambda: told.append(1))
         plugin = await world.plugin("g0", "g1")
         plugin.say(g0=True, g1=False)
         await until(lambda: world.plugins.amounts() == {GPU: (2, 1)})
