@@ -92,6 +92,13 @@ class AddressPool(Pool[str]):
                 return address
         raise PoolFull("range is full")
 
+    def shown(self, family: str) -> str:
+        """What a dry run shows of a family: the address of its range, which nobody is given. Raises PoolFull."""
+        for network in self._networks():
+            if f"IPv{network.version}" == family:
+                return str(network.network_address)
+        raise PoolFull("range is full")
+
     def _networks(self) -> Iterator[Network]:
         yield from self._own
         for networks in self._more.values():

@@ -19,6 +19,8 @@ from controlplane.store import Delete, Op, Put
 
 # The pools by the names under which upstream keeps what is taken.
 _ADDRESSES, _PORTS = "serviceips", "servicenodeports"
+# The first node port that a dry run shows is the next.
+_NONE_SHOWN = 32768
 
 
 @dataclass
@@ -202,11 +204,13 @@ class ServicePools:
                 self._claim(_ADDRESSES, address, owner, held)
         taken = list(spec.get("clusterIPs") or ())
         for family in (spec.get("ipFamilies") or ())[len(taken) :]:
-            taken.append(self._next_address(new, family, owner, held))
+            taken.append(self._next_address(new, family, owner, held, dry_run))
         spec["clusterIP"], spec["clusterIPs"] = taken[0], taken
 
-    def _next_address(self, new: Obj, family: str, owner: str, held: _Held) -> str:
+    def _next_address(self, new: Obj, family: str, owner: str, held: _Held, dry_run: bool) -> str:
         try:
+            if dry_run:
+                return self.addresses.shown(family)
             address = self.addresses.next(owner, family)
         except PoolFull as error:
             text = f"failed to allocate a serviceIP for Service {errors.quoted(new['metadata']['name'])}: {error}"
@@ -233,24 +237,32 @@ class ServicePools:
         spec, owner = new["spec"], _owner(new)
         # Upstream may draw one of these for another port, and then refuses the Service as if it were somebody else's.
         named = frozenset(_ports(spec))
+        shown: list[int] = []
 
         def have(number: int) -> int:
+            if dry_run:
+                shown.append(number)
+                return number
             self.ports.take(number, owner)
             self._claim(_PORTS, number, owner, held)
             return number
+
+        def free(what: str) -> int:
+            # A dry run draws none: it counts on from the highest that it has, as upstream's does.
+            return have(max(shown, default=_NONE_SHOWN) + 1 if dry_run else self._free_port(what, named))
 
         def take(index: int, number: int) -> None:
             self._check_port(new, index, number, dry_run)
             have(number)
 
-        servicefields.give_ports(spec, was, take, lambda: have(self._free_port("a nodePort", named)))
+        servicefields.give_ports(spec, was, take, lambda: free("a nodePort"))
         if not _begins_to_be_checked(spec, was):
             return
         if number := spec.get("healthCheckNodePort"):
             self._check_health_port(number, dry_run)
             have(number)
         else:
-            spec["healthCheckNodePort"] = have(self._free_port("a HealthCheck NodePort 0", named))
+            spec["healthCheckNodePort"] = free("a HealthCheck NodePort 0")
 
     def _free_port(self, what: str, named: Container[int]) -> int:
         try:

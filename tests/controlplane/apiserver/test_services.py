@@ -187,3 +187,22 @@ def test_a_port_that_is_chosen_is_none_that_is_named() -> None:
         pools.prepare_create(service)
         pools.reserve(service, None, False)
         assert [port["nodePort"] for port in service["spec"]["ports"]] == [30001, 30000]
+
+
+def test_a_dry_run_shows_what_nobody_gets_and_draws_nothing() -> None:
+    pools = ServicePools("10.97.0.0/30,fd00::/120", "30000-30000")
+    trial = pools.strategy(PLAIN).trial
+    assert trial is not None
+    ports = [{"port": port, "name": f"p{port}"} for port in (1, 2)]
+    for _ in range(4):
+        shown = made(ports=ports, type="LoadBalancer", externalTrafficPolicy="Local", ipFamilyPolicy="PreferDualStack")
+        trial.prepare_create(shown)
+        trial.reserve(shown, None, True)
+        assert shown["spec"]["clusterIPs"] == ["10.97.0.0", "fd00::"]
+        assert [port["nodePort"] for port in shown["spec"]["ports"]] == [32769, 32770]
+        assert shown["spec"]["healthCheckNodePort"] == 32771
+    asked = made(ports=[{**HTTP, "nodePort": 40000}, {"port": 1, "name": "b"}], type="NodePort")
+    trial.prepare_create(asked)
+    trial.reserve(asked, None, True)
+    assert [port["nodePort"] for port in asked["spec"]["ports"]] == [40000, 40001]
+    assert pools.ports.free(()) == 30000
