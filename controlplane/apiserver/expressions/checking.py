@@ -12,6 +12,7 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.schema import Node
 from controlplane.apiserver.expressions.compiling import Scope, with_variables
+from controlplane.apiserver.expressions.known import NOTHING
 from controlplane.apiserver.expressions.published import PublishedTypes
 
 _MOST_KINDS = 10
@@ -66,7 +67,7 @@ def _scope(policy: Obj, node: Node, kind: Kind, params: Kind | None, published: 
     scope = Scope(
         params=policy["spec"].get("paramKind") is not None,
         request_resource=False,
-        variables=(),
+        variables=NOTHING,
         object=types.add(kind.kind, node),
         parameters=parameters,
         types=types,

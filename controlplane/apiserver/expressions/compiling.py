@@ -18,6 +18,7 @@ from controlplane.apiserver.expressions.declared import (
     VARIABLES,
     RequestTypes,
 )
+from controlplane.apiserver.expressions.known import NOTHING, Known
 
 # What an expression must be worth; nothing: whatever it is worth.
 ANYTHING: tuple[Type, ...] = ()
@@ -40,7 +41,7 @@ class Unfit(Exception):
 class Scope:
     """What an expression may name beside the request and its objects.
 
-    variables: those of a policy by their names; None where `variables` itself is unknown. object, parameters: their
+    variables: what is known of those of a policy; None where `variables` itself is unknown. object, parameters: their
     types, with the types that those are made of.
     """
 
@@ -48,7 +49,7 @@ class Scope:
     authorizer: bool = True
     request_resource: bool = True
     patches: bool = False
-    variables: tuple[tuple[str, Type], ...] | None = None
+    variables: Known | None = None
     object: Type = DYN
     parameters: Type = DYN
     types: Types | None = None
@@ -68,7 +69,7 @@ class Scope:
                 known["authorizer.requestResource"] = ResourceCheck.cel_type
         if self.variables is not None:
             known["variables"] = VARIABLES
-        types = RequestTypes(dict(self.variables or ()), self.patches, self.types)
+        types = RequestTypes(self.variables or NOTHING, self.patches, self.types)
         return door.environment(known, types, patches=self.patches)
 
 
@@ -114,17 +115,18 @@ def with_variables(scope: Scope, variables: Iterable[tuple[str, str]]) -> tuple[
 
     Each may name those before it; one that does not compile could be anything, one without an expression is none.
     """
-    found = dict(scope.variables or ())
+    found = scope.variables or NOTHING
     wrong: list[Unfit | None] = []
     for name, expression in variables:
         if not expression.strip():
             wrong.append(None)
             continue
-        here = replace(scope, variables=tuple(found.items()))
+        kind = DYN
+        refusal: Unfit | None = None
         try:
-            found[name] = stored(compiled(expression, here).type)
-            wrong.append(None)
+            kind = stored(compiled(expression, replace(scope, variables=found)).type)
         except Unfit as refused:
-            found[name] = DYN
-            wrong.append(refused)
-    return (replace(scope, variables=tuple(found.items())) if found else scope), wrong
+            refusal = refused
+        found = found.followed(name, kind)
+        wrong.append(refusal)
+    return (replace(scope, variables=found) if found else scope), wrong

@@ -5,12 +5,12 @@ Source: the API reference of ValidatingAdmissionPolicy, MutatingAdmissionPolicy 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from apimachinery.cel.types.declare import parse_type
 from apimachinery.cel.types.environment import Types
 from apimachinery.cel.types.kinds import DYN, STRING, Type, object_type
+from controlplane.apiserver.expressions.known import Known
 
 _TEXT = "string"
 _TEXTS = "map(string, string)"
@@ -84,8 +84,8 @@ class RequestTypes:
     Of an object that a patch makes no fields are known: `Object.spec.template` has whatever it is given.
     """
 
-    def __init__(self, variables: Mapping[str, Type], patches: bool, more: Types | None = None) -> None:
-        self._types = {**_fields(), VARIABLES.name: dict(variables)}
+    def __init__(self, variables: Known, patches: bool, more: Types | None = None) -> None:
+        self._types: dict[str, Known | dict[str, Type]] = {**_fields(), VARIABLES.name: variables}
         self._patches = patches
         self._more = more
 

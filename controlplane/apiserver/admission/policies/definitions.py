@@ -13,6 +13,7 @@ from controlplane.apiserver.admission.webhooks.hooks import Rule, rule_of
 from controlplane.apiserver.admission_request import Admission
 from controlplane.apiserver.catalog.catalog import Catalog
 from controlplane.apiserver.expressions.compiling import Scope, with_variables
+from controlplane.apiserver.expressions.known import NOTHING
 from controlplane.apiserver.registry import Registry
 
 
@@ -110,7 +111,7 @@ def compile_policy(obj: Obj) -> Policy:
     spec = obj["spec"]
     matching = _matching(spec.get("matchConstraints") or {})
     assert matching is not None
-    scope = Scope(params=spec.get("paramKind") is not None, variables=())
+    scope = Scope(params=spec.get("paramKind") is not None, variables=NOTHING)
     variables: dict[str, tuple[str, Scope]] = {}
     for variable in spec.get("variables") or ():
         variables[variable["name"]] = variable["expression"], scope

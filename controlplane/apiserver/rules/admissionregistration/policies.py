@@ -21,6 +21,7 @@ from controlplane.apiserver.expressions.compiling import (
     Unfit,
     with_variables,
 )
+from controlplane.apiserver.expressions.known import NOTHING
 from controlplane.apiserver.rules.admissionregistration.matching import (
     CONDITIONS,
     FAILURE_POLICIES,
@@ -98,7 +99,7 @@ def _names(at: Place) -> Scope:
         variables = [(each.get("name") or "", each.get("expression") or "") for each in spec.get("variables") or ()]
         # A policy that validates knows `variables` where it has any; one that changes objects always.
         composed = bool(variables) or "mutations" in spec
-        scope = Scope(params=spec.get("paramKind") is not None, variables=() if composed else None)
+        scope = Scope(params=spec.get("paramKind") is not None, variables=NOTHING if composed else None)
         found, wrong = with_variables(scope, variables)
         at.about.notes[_SCOPE], at.about.notes[_VARIABLES] = found, wrong
     return found
