@@ -1,17 +1,18 @@
-"""Links taken out of service, and those that are somebody's already."""
+"""Links taken out of service, those that are somebody's already, and what settings of the bridge do to packets."""
 
 from __future__ import annotations
 
 import errno
 import socket
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from apimachinery.kit import netns
-from apimachinery.kit.netlink import Link, Netlink, NetlinkError, Request, links
+from apimachinery.kit.netlink import End, Link, Netlink, NetlinkError, Request, links, routes
 from cni.bridge import plugin as bridge
 from cni.host import RETIRED_GROUP, Host, free_retired_now, retire
 from cni.skel import Request as Call
@@ -157,3 +158,77 @@ def heard(sender: Path, listener: Path, macs: tuple[str, ...], kind: int) -> lis
         while not found or found[-1] != macs[-1]:
             found.append(links.mac_text(into.recv(100)[6:12]))
         return found
+
+
+@pytest.mark.kernel
+def test_isolated_pods_reach_everybody_but_each_other() -> None:
+    kind = 0x88B5
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(3, "p") as (one, two, plain):
+
+        def scenario() -> None:
+            with Netlink() as opened:
+                host = Host(opened, lambda: free_retired_now(opened))
+                bridge.add(call("c1", one, portIsolation=True), host)
+                bridge.add(call("c2", two, portIsolation=True), host)
+                bridge.add(call("c3", plain), host)
+            with (
+                netns.open_socket(one, socket.AF_PACKET, socket.SOCK_RAW, 0) as out,
+                netns.open_socket(two, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as isolated,
+                netns.open_socket(plain, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as open_to_all,
+            ):
+                out.bind(("eth0", 0))
+                open_to_all.settimeout(60)
+                out.send(b"\xff" * 6 + links.mac_bytes("02:00:00:00:00:07") + kind.to_bytes(2, "big") + bytes(50))
+                assert open_to_all.recv(100)
+                with pytest.raises(BlockingIOError):
+                    isolated.recv(100, socket.MSG_DONTWAIT)
+
+        netns.call(node, scenario)
+
+
+def addressed(container: str, pod: Path, data: Path, subnet: str, **more: Any) -> Call:
+    ipam = {"type": "host-local", "dataDir": str(data), "subnet": subnet}
+    return call(container, pod, ipam=ipam, **more)
+
+
+@pytest.mark.kernel
+def test_an_address_that_the_bridge_has_makes_way_for_the_gateways_only_when_it_is_told_to(tmp_path: Path) -> None:
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(1, "p") as (pod,):
+
+        def scenario() -> None:
+            with Netlink() as opened:
+                host = Host(opened, lambda: free_retired_now(opened))
+                opened.do(links.add_bridge(End("whtbr0")))
+                index = opened.index("whtbr0")
+                opened.do(routes.add_address(index, ip_interface("10.5.0.1/24")))
+                asked = addressed("c1", pod, tmp_path, "10.99.1.0/24", isGateway=True)
+                with pytest.raises(CniError, match="already has an IP address different"):
+                    bridge.add(asked, host)
+                assert not [found for found in opened.links() if found.kind == "veth"]
+                assert not [held for held in (tmp_path / "whtnet").iterdir() if held.name.startswith("10.99.1.")]
+                bridge.add(replace(asked, config={**asked.config, "forceAddress": True}), host)
+                held = [a.interface for a in opened.addresses(index) if a.interface.version == 4]
+                assert held == [ip_interface("10.99.1.1/24")]
+
+        netns.call(node, scenario)
+
+
+@pytest.mark.kernel
+def test_with_duplicate_detection_an_address_is_answered_when_it_is_nobody_elses(tmp_path: Path) -> None:
+    with kernel.namespaces(1, "n") as (node,), kernel.namespaces(2, "p") as (one, two):
+        for pod in (one, two):
+            # It begins at once, and not within a second.
+            netns.write_sysctl(pod, "net.ipv6.conf.default.router_solicitation_delay", 0)
+
+        def scenario() -> None:
+            with Netlink() as opened:
+                host = Host(opened, lambda: free_retired_now(opened))
+                bridge.add(addressed("c1", one, tmp_path / "a", "fd99:7::/64", enabledad=True), host)
+                with Netlink(one) as inside:
+                    flags = {str(a.interface): a.flags for a in inside.addresses(inside.index("eth0"))}
+                assert not flags["fd99:7::2/64"] & routes.IFA_F_TENTATIVE
+                with pytest.raises(CniError, match="somebody else on the bridge has fd99:7::2/64 already"):
+                    bridge.add(addressed("c2", two, tmp_path / "b", "fd99:7::/64", enabledad=True), host)
+                assert len([found for found in opened.links() if found.kind == "veth"]) == 1
+
+        netns.call(node, scenario)
