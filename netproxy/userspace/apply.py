@@ -128,7 +128,7 @@ class UserspaceMode:
         self._relays.update(come)
         for listener in gone:
             self._relays.pop(listener, None)
-        for listener in come.keys() - self._open.keys():
+        for listener in [listener for listener in come if listener not in self._open]:
             await self._listen(listener)
         if take:
             await asyncio.to_thread(self._ways.take, take)
