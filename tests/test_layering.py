@@ -115,13 +115,36 @@ class Module:
 def read(path: Path) -> Module:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     every: list[tuple[int, str]] = []
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             every += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: relative import"
             every += ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
     return Module(ast.get_docstring(tree) or "", tuple(every))
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement, however deep. No expression is looked into, which is where most nodes are and no import is."""
+    left: list[ast.AST] = [tree]
+    while left:
+        node = left.pop()
+        yield node
+        for inside in ("body", "orelse", "finalbody", "handlers", "cases"):
+            left += getattr(node, inside, ())
+
+
+def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    # Each statement that holds others, twice: as what it is and in an `else`, a handler or a case.
+    heads = "def f():", "async def f():", "class C:", "if a:", "for a in b:", "while a:", "with a:", "try:"
+    holding = [f"{head}\n    import m{n}" for n, head in enumerate(heads[:-1])]
+    holding += [f"{head}\n    pass\nelse:\n    import e{n}" for n, head in enumerate(heads[3:6])]
+    holding += ["try:\n    import t\nexcept E:\n    import h\nelse:\n    import o\nfinally:\n    import z"]
+    holding += ["match a:\n    case 1:\n        import c", "async def g():\n    async for a in b:\n        import s"]
+    source = tmp_path / "holding.py"
+    source.write_text("\n".join(holding))
+    found = {name for _, name in read(source).imports}
+    assert found == {*(f"m{n}" for n in range(7)), "e0", "e1", "e2", *"thozcs"}
 
 
 @pytest.mark.parametrize("path", [pytest.param(p, id=str(p.relative_to(ROOT))) for p in modules()])
@@ -228,10 +251,17 @@ def _is_pure(path: Path) -> bool:
 
 def _impure_calls(source: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            if called == "open" or called.rpartition(".")[2] in CLOCKS_AND_FILES or called.startswith("socket."):
-                yield node.lineno, called
+        if isinstance(node, ast.Call) and _is_impure(node.func):
+            yield node.lineno, ast.unparse(node.func)
+
+
+def _is_impure(called: ast.expr) -> bool:
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    while isinstance(called, ast.Attribute):
+        called = called.value
+        if isinstance(called, ast.Name) and called.id == "socket":
+            return True
+    return (name == "open" and isinstance(called, ast.Name) and called.id == "open") or name in CLOCKS_AND_FILES
 
 
 def test_clocks_files_and_sockets_are_seen() -> None:
