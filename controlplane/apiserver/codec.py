@@ -262,7 +262,8 @@ async def read_options(request: Request) -> Obj | None:
         raise errors.BadRequest(_NO_GROUP_VERSION + version)
     if given != "DeleteOptions":
         # Clients send them in whatever group and version they delete something of, but nothing else instead.
-        raise errors.BadRequest(f'no kind "{given}" is registered for version "{version}" {_OPTIONS_SCHEME}')
+        shown = f"no kind {errors.quoted(given)} is registered for version {errors.quoted(version)}"
+        raise errors.BadRequest(f"{shown} {_OPTIONS_SCHEME}")
     obj.pop("apiVersion", None)
     walker = Schema.load().walker("v1", "DeleteOptions")
     if walker is not None:
@@ -377,7 +378,7 @@ def _no_conversion(given: str, given_kind: str, kind: Kind, catalog: Catalog) ->
     """Why an object of another type is none of this kind."""
     other = catalog.find(given, given_kind)
     if other is None and not (given_kind.endswith("List") and catalog.find(given, given_kind[:-4])):
-        return f'no kind "{given_kind}" is registered for version "{given}" {_SCHEME}'
+        return f"no kind {errors.quoted(given_kind)} is registered for version {errors.quoted(given)} {_SCHEME}"
     version = given.rpartition("/")[2]
     return f"converting ({version}.{given_kind}) to ({_internal(kind)}.{kind.kind}): unknown conversion"
 

@@ -1,6 +1,10 @@
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from apimachinery import errors, protobuf
+from apimachinery.kinds import CONFIG_MAP
 from controlplane.apiserver import codec, unstructured
 from controlplane.apiserver.formats.media import JSON, PROTOBUF
 
@@ -21,6 +25,12 @@ def test_bytes_that_are_no_message_are_a_bad_request(body: bytes, why: str) -> N
 def test_a_message_of_another_type_is_told_like_any_other() -> None:
     sent = codec._parse(PROTOBUF, protobuf.encode_raw("v1", "Nope", b""), "ConfigMap", "v1")
     assert sent == codec._parse(JSON, b'{"apiVersion":"v1","kind":"Nope"}', "ConfigMap", "v1")
+
+
+def test_a_type_is_told_as_upstream_quotes_it() -> None:
+    nobody: Any = SimpleNamespace(find=lambda version, kind: None)
+    told = codec._no_conversion('v"1', "C\tm", CONFIG_MAP, nobody)
+    assert told.startswith(r'no kind "C\tm" is registered for version "v\"1" in scheme')
 
 
 def test_a_message_need_not_say_what_is_expected() -> None:
