@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from apimachinery.selectors.errors import SelectorError
+from apimachinery.selectors.labeltext import REMEMBERED
 
 __all__ = ["FieldRequirement", "FieldSelector", "parse_fields"]
 
@@ -39,9 +40,12 @@ class FieldSelector:
         return ",".join(f"{r.path}{r.operator}{_escape(r.value)}" for r in self.requirements)
 
 
-@lru_cache(maxsize=1024)
 def parse_fields(text: str) -> FieldSelector:
     """The selector of a query parameter: "metadata.name=a,status.phase!=Running"; backslash escapes , = and itself."""
+    return (_known if len(text) <= REMEMBERED else _parsed)(text)
+
+
+def _parsed(text: str) -> FieldSelector:
     found = []
     for term in _terms(text):
         split = _FIELD_TERM.match(term)
@@ -51,6 +55,8 @@ def parse_fields(text: str) -> FieldSelector:
         found.append(FieldRequirement(split[1], operator, _unescape(term[split.end() :])))
     return FieldSelector(tuple(found))
 
+
+_known = lru_cache(maxsize=1024)(_parsed)
 
 _FIELD_TERM = re.compile(r"((?:\\.|[^\\])*?)(!=|==|=)", re.DOTALL)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from apimachinery import formats
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 IN, NOT_IN, EXISTS, NOT_EXISTS, GREATER, LESS = "in", "notin", "exists", "!", "gt", "lt"
+
+# From more requirements on they are gathered by their keys.
+_MANY = 16
 
 _OBJECT_OPERATORS = {"In": IN, "NotIn": NOT_IN, "Exists": EXISTS, "DoesNotExist": NOT_EXISTS}
 
@@ -50,6 +54,13 @@ class Requirement:
             return False
         return found > bound if self.operator == GREATER else found < bound
 
+    def stricter(self, other: Requirement) -> bool:
+        """Of two bounds of a kind: whether all that this one lets through the other does, too."""
+        ours, theirs = (int64(next(iter(each.values))) for each in (self, other))
+        if ours is None or theirs is None:
+            return ours is None
+        return ours > theirs if self.operator == GREATER else ours < theirs
+
     def __str__(self) -> str:
         if self.operator == EXISTS:
             return self.key
@@ -58,6 +69,42 @@ class Requirement:
         joined = ",".join(sorted(self.values))
         sign = self.spelling or {GREATER: ">", LESS: "<"}.get(self.operator, self.operator)
         return f"{self.key} {sign} ({joined})" if sign in (IN, NOT_IN) else f"{self.key}{sign}{joined}"
+
+
+class _ByKey:
+    """Many requirements, gathered so that an object costs by how many labels it has, not by how many are asked for."""
+
+    def __init__(self, requirements: Iterable[Requirement]) -> None:
+        self._present: set[str] = set()
+        self._absent: set[str] = set()
+        self._among: dict[str, frozenset[str]] = {}
+        self._barred: dict[str, set[str]] = {}
+        self._bounds: dict[tuple[str, str], Requirement] = {}
+        for each in requirements:
+            if each.operator == NOT_EXISTS:
+                self._absent.add(each.key)
+            elif each.operator == NOT_IN:
+                self._barred.setdefault(each.key, set()).update(each.values)
+            else:
+                self._present.add(each.key)
+                self._narrow(each)
+
+    def _narrow(self, each: Requirement) -> None:
+        if each.operator == IN:
+            self._among[each.key] = self._among.get(each.key, each.values) & each.values
+        elif each.operator != EXISTS:
+            place = each.key, each.operator
+            held = self._bounds.get(place)
+            if held is None or each.stricter(held):
+                self._bounds[place] = each
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        if not self._present <= labels.keys() or not labels.keys().isdisjoint(self._absent):
+            return False
+        for key, value in labels.items():
+            if value in self._barred.get(key, ()) or value not in self._among.get(key, (value,)):
+                return False
+        return all(bound.matches(labels) for bound in self._bounds.values())
 
 
 @dataclass(frozen=True)
@@ -70,7 +117,13 @@ class LabelSelector:
     def matches(self, labels: Mapping[str, str] | None) -> bool:
         if self.impossible:
             return False
+        if len(self.requirements) > _MANY:
+            return self._by_key.matches(labels or {})
         return all(requirement.matches(labels or {}) for requirement in self.requirements)
+
+    @cached_property
+    def _by_key(self) -> _ByKey:
+        return _ByKey(self.requirements)
 
     @property
     def empty(self) -> bool:

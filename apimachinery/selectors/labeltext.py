@@ -22,11 +22,20 @@ from apimachinery.selectors.labels import (
 __all__ = ["parse_labels"]
 
 
-@lru_cache(maxsize=1024)
+# Characters of a text that is worth remembering: what is made of it has a hundred times as many bytes.
+REMEMBERED = 1024
+
+
 def parse_labels(text: str) -> LabelSelector:
     """The selector of a query parameter: "a=b,c!=d,e in (f,g),h notin (),i,!j,k>1,l<2"."""
+    return (_known if len(text) <= REMEMBERED else _parsed)(text)
+
+
+def _parsed(text: str) -> LabelSelector:
     return LabelSelector(tuple(sorted(_LabelParser(text).requirements(), key=lambda found: found.key)))
 
+
+_known = lru_cache(maxsize=1024)(_parsed)
 
 _TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^=!(),<> \t\r\n]+|$)")
 _SIGNS = frozenset(("=", "==", "!=", "!", "(", ")", ",", ">", "<", ""))

@@ -63,15 +63,15 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
-        entries, metadata = await pages.page(self._registry, kind, options, self._selection(request))
+        entries, metadata = await pages.page(self._registry, kind, options, await self._selection(request))
         return await many(kind, entries, metadata, format)
 
-    def _selection(self, request: Request) -> Selection:
+    async def _selection(self, request: Request) -> Selection:
         kind = request.served
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
         try:
             known = request.catalog.of(kind).fields
-            return select.parse(kind, known, request.space, request.name, labels, fields)
+            return await select.parsed(kind, known, request.space, request.name, labels, fields)
         except SelectorError as error:
             raise errors.BadRequest(str(error)) from error
 
@@ -81,7 +81,7 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=True)
-        selection = self._selection(request)
+        selection = await self._selection(request)
         collection = self._registry.collection(kind)
         if options.revision is None:
             await self._registry.fresh()

@@ -165,7 +165,7 @@ class Writing:
         storage, namespace = self._storage(kind), request.space
         context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
         labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        selection = select.parse(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
+        selection = await select.parsed(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
         entries, listed = await pages.page(self._registry, storage, options, selection)
         for entry in entries:
             with contextlib.suppress(errors.NotFound):

@@ -115,3 +115,45 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
     for parse in (selectors.parse_labels, selectors.parse_fields):
         with contextlib.suppress(selectors.SelectorError):
             parse(text)
+
+
+def test_many_requirements_say_what_each_of_them_says() -> None:
+    texts = ("a", "!z", "a in (x,y)", "a in (y,w)", "b notin (q,r)", "c!=", "n>3", "n>5", "n<9", "n<12", "m!=1", "!y")
+    objects: list[dict[str, str]] = [
+        {"a": "y", "n": "7"},
+        {"a": "y", "n": "7", "b": "p", "c": "d"},
+        {"a": "x", "n": "7"},
+        {"a": "y", "n": "5"},
+        {"a": "y", "n": "9"},
+        {"a": "y", "n": "few"},
+        {"a": "y", "n": "7", "z": ""},
+        {"a": "y", "n": "7", "b": "r"},
+        {"a": "y", "n": "7", "c": ""},
+        {"n": "7"},
+        {},
+    ]
+    for left_out in (None, *range(len(texts))):
+        chosen = [text for place, text in enumerate(texts) if place != left_out]
+        many = selectors.parse_labels(",".join([*chosen, *(f"!k{number}" for number in range(20))]))
+        for labels in objects:
+            assert many.matches(labels) is all(each.matches(labels) for each in many.requirements), (chosen, labels)
+
+
+def test_an_object_costs_by_its_labels_not_by_what_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = selectors.parse_labels(",".join(["a=b", *(f"k{number}!=v" for number in range(2000)), *["a"] * 2000]))
+    assert many.matches({"a": "b"})
+    looked: list[object] = []
+
+    def noted(requirement: selectors.Requirement, labels: object) -> bool:
+        looked.append(requirement)
+        return True
+
+    monkeypatch.setattr(selectors.Requirement, "matches", noted)
+    assert many.matches({"a": "b", "k1": "w"}) and not many.matches({"a": "b", "k1": "v"})
+    assert not looked
+
+
+def test_long_selectors_are_not_remembered() -> None:
+    for parse, text in ((selectors.parse_labels, "a=b,"), (selectors.parse_fields, "a=b,")):
+        assert parse(text + "c=d") is parse(text + "c=d")
+        assert parse(text * 500 + "c=d") is not parse(text * 500 + "c=d")
