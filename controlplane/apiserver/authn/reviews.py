@@ -54,8 +54,8 @@ class IdentityReviews:
         wanted = audiences or self._authenticator.tokens.audiences
         try:
             own = self._authenticator.claims_of(token, audiences)["aud"]
-            named = [own] if isinstance(own, str) else own
+            named = frozenset([own] if isinstance(own, str) else own)
         except TokenInvalid:
-            named = list(wanted)  # static tokens are meant for whoever asks
+            named = frozenset(wanted)  # static tokens are meant for whoever asks
         shared = [audience for audience in wanted if audience in named]
         return {"authenticated": True, "user": info(authenticated(user)), "audiences": shared}

@@ -12,6 +12,8 @@ from controlplane.apiserver.request import Attributes, Decision, User
 
 GROUP = "rbac.authorization.k8s.io"
 REMEMBERED = 20_000
+# Characters of a question, and groups of who asks it, with which it is remembered: others come up with 3 MB of them.
+_LONGEST, _MOST_GROUPS = 1000, 100
 
 RoleKey = tuple[str, str]  # (namespace or "" for a ClusterRole, name)
 
@@ -89,9 +91,8 @@ class Policy:
 
         The reason names the binding, or the roles that are missing.
         """
-        key = (
+        texts = (
             user.name,
-            user.groups,
             wanted.verb,
             wanted.group,
             wanted.resource,
@@ -99,6 +100,9 @@ class Policy:
             wanted.namespace,
             wanted.name if wanted.is_resource else wanted.path,
         )
+        if len(user.groups) > _MOST_GROUPS or sum(map(len, (*texts, *user.groups))) > _LONGEST:
+            return self._decide(user, wanted)
+        key = (user.groups, *texts)
         known = self._decisions.get(key)
         if known is None:
             if len(self._decisions) >= REMEMBERED:

@@ -48,6 +48,18 @@ def test_role_counts_in_its_namespace_only():
     assert not policy.decide(User("bob"), wanted("get", "pods")).allowed
 
 
+def test_long_questions_are_decided_and_not_remembered():
+    policy = Policy()
+    policy.role_changed(None, role("r", rule("get", "pods")))
+    policy.binding_changed(None, binding("b", "r", {"kind": "Group", "name": "g5"}))
+    many = User("u", groups=tuple(f"g{number}" for number in range(200)))
+    assert policy.decide(many, wanted("get", "pods")).allowed
+    assert not policy.decide(User("u"), wanted("get", "p" * 2000)).allowed
+    assert not policy._decisions
+    assert policy.decide(User("u", groups=("g5",)), wanted("get", "pods")).allowed
+    assert len(policy._decisions) == 1
+
+
 def test_decisions_follow_every_change():
     policy = Policy()
     first, bound = role("r", rule("get", "pods")), binding("b", "r", user("alice"))
