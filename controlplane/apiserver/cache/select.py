@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from apimachinery import errors, selectors
 from apimachinery.kinds import Kind
+from apimachinery.objects import Obj
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.selectable import Getter, Selectable, getters
 from controlplane.apiserver.offloop import off_loop
@@ -43,8 +44,12 @@ class Selection:
             return False
         if self.labels is not None and not self.labels.matches(entry.labels):
             return False
+        return not self.fields or self.fits(entry.obj)
+
+    def fits(self, obj: Obj) -> bool:
+        """Whether an object's fields are as they are asked for."""
         for read, wanted, barred in self.fields:
-            value = read(entry.obj)
+            value = read(obj)
             if value in barred or (wanted and wanted != {value}):
                 return False
         return True

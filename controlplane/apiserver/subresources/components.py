@@ -67,7 +67,7 @@ class Components:
 def _selected(name: str, wanted: select.Selection) -> bool:
     obj = {"metadata": {"name": name}}
     labelled = wanted.labels is None or wanted.labels.matches({})
-    return labelled and wanted.name in ("", name) and all((get(obj) == v) is equal for get, equal, v in wanted.fields)
+    return labelled and wanted.name in ("", name) and wanted.fits(obj)
 
 
 def _component(name: str, well: bool, message: str) -> Obj:

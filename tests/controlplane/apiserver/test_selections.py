@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from apimachinery.kinds import POD
+from apimachinery.kinds import COMPONENT_STATUS, POD
 from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry, encode, head_of
 from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.selectable import Selectable
 from controlplane.apiserver.offloop import on_loop
+from controlplane.apiserver.subresources import components
 
 
 def pod(phase: str) -> Entry:
@@ -42,6 +43,14 @@ def selection(text: str, read: list[str]) -> Selection:
 )
 def test_all_that_is_asked_of_a_field_holds(text: str, found: bool) -> None:
     assert selection(text, []).matches(pod("Running")) is found
+
+
+def test_components_are_selected_by_their_names() -> None:
+    def found(text: str) -> list[str]:
+        wanted = select.parse(COMPONENT_STATUS, Selectable(), "", "", "", text)
+        return [name for name in ("a", "b") if components._selected(name, wanted)]
+
+    assert (found("metadata.name=a"), found("metadata.name!=a")) == (["a"], ["b"])
 
 
 def test_a_field_is_read_once_however_much_is_asked_of_it() -> None:
