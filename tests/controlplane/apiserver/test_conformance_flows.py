@@ -231,7 +231,8 @@ def test_a_token_is_verified_by_what_the_issuer_publishes(tmp_path, uri):
         asked = {"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"audiences": ["them"]}}
         path = f"{SERVICE_ACCOUNT.path('default')}/a/token"
         token = (await client.request("POST", path, body=asked))["status"]["token"]
-        published = jwt.PyJWKSet.from_dict(await client.request("GET", "/openid/v1/jwks"))
+        keys = await client.request("GET", "/openid/v1/jwks", headers={"Accept": "application/jwk-set+json"})
+        published = jwt.PyJWKSet.from_dict(keys)
         key = published[jwt.get_unverified_header(token)["kid"]]
         algorithms = found["id_token_signing_alg_values_supported"]
         claims = jwt.decode(token, key, algorithms=algorithms, audience="them", issuer=found["issuer"])
