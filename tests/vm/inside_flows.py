@@ -56,8 +56,15 @@ class World:
         return [line for line in self.shell("cat /proc/net/nf_conntrack").splitlines() if "[OFFLOAD]" in line]
 
     def links(self) -> set[str]:
+        """Those of the flow table."""
         text = self.shell(f"nft list flowtable inet {table_of('cni0')} pods || true")
         return set(text.partition("devices = {")[2].partition("}")[0].replace('"', "").replace(",", " ").split())
+
+    def pods(self) -> set[str]:
+        """Links of the first node's pods."""
+        with Netlink(self.node.path) as inside:
+            (bridge,) = [link.index for link in inside.links() if link.name == "cni0"]
+            return {link.name for link in inside.links() if link.master == bridge}
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +109,8 @@ def passes_rules_by(world: World, say: Callable[..., None]) -> None:
 
 
 def test_every_link_by_which_pods_packets_come_is_in_the_table_and_those_that_go_are_not(world: World) -> None:
-    with Netlink(world.node.path) as inside:
-        (bridge,) = [link.index for link in inside.links() if link.name == "cni0"]
-        pods = {link.name for link in inside.links() if link.master == bridge}
-    assert len(pods) == 2
-    until(lambda: world.links() == {"cni0", "eth0", *pods})
+    assert len(world.pods()) == 2
+    until(lambda: world.links() == {"cni0", "eth0", *world.pods()})
     with kernel.namespaces(1, "q") as (pod,):
         asyncio.run(world.node.add(pod))
         until(lambda: len(world.links()) == 5)
@@ -135,6 +139,20 @@ def test_what_rests_longer_than_the_table_remembers_goes_on_and_takes_it_again(w
             assert world.taken()
     finally:
         world.shell("sysctl -w net.netfilter.nf_flowtable_tcp_timeout=30")
+
+
+def test_what_ipvs_carries_does_not_take_it(world: World) -> None:
+    """Of such a connection only answers are forwarded, and IPVS has to see them."""
+    vip = ("10.96.0.77", 80)
+    make = "ip link add whtvs up type dummy; ip addr add 10.96.0.77/32 dev whtvs; ipvsadm -A -t 10.96.0.77:80 -s rr"
+    world.shell("modprobe -a ip_vs ip_vs_rr dummy; sysctl -w net.ipv4.vs.conntrack=1")
+    world.shell(f"{make}; ipvsadm -a -t 10.96.0.77:80 -r {world.address}:8 -m")
+    try:
+        with talking(world.pod, world.far, vip) as say:
+            say(50)
+            assert not world.taken()
+    finally:
+        world.shell("ipvsadm -C; ip link delete whtvs")
 
 
 def test_udp_and_pods_of_one_node_do_not_take_it(world: World) -> None:
@@ -220,12 +238,14 @@ def _sent(text: str) -> int:
     return int(words[words.index("bytes") + 1])
 
 
-def test_by_vxlan_it_is_taken_too(world: World) -> None:
+@pytest.mark.parametrize(("mode", "device"), [(Mode.VXLAN, "wherry-vxlan"), (Mode.WIREGUARD, "wherry-wg")])
+def test_by_a_device_it_is_taken_too(world: World, mode: Mode, device: str) -> None:
     cluster = world.cluster
     for node in cluster.nodes:
-        cluster.change(node, Mode.VXLAN)
-    until(partial(_goes_by, cluster, "wherry-vxlan"))
-    until(lambda: "wherry-vxlan" in world.links())
+        cluster.change(node, mode)
+    until(partial(_goes_by, cluster, device))
+    # Once nothing goes the way that was before the table is written anew, for the last time.
+    until(lambda: world.links() == {"cni0", device, *world.pods()})
     with talking(world.pod, world.far, (world.address, 8)) as say:
         passes_rules_by(world, say)
         assert world.taken()
@@ -247,7 +267,7 @@ def test_it_outlives_the_daemon_and_goes_where_it_is_not_wanted(world: World) ->
     with talking(world.pod, world.far, (world.address, 8)) as say:
         passes_rules_by(world, say)
         node.settings = replace(node.settings, flow_table=False)
-        cluster.start(node, Mode.VXLAN)
+        cluster.start(node, node.settings.mode)
         until(lambda: not world.links())
         say(3)
         assert not world.taken()
