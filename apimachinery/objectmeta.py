@@ -125,6 +125,8 @@ def check_manager(manager: str, path: str) -> Found:
     """The name of who owns fields. Each fault is told with the whole of it: of one that is too long, the first."""
     too_long = len(manager.encode()) > _LONGEST_MANAGER
     found = [errors.too_long(path, _LONGEST_MANAGER)] if too_long else []
+    if manager.isprintable():
+        return found
     at = 0
     for letter in manager:
         if not letter.isprintable():

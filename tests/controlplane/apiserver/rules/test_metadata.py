@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from apimachinery import objectmeta
@@ -132,3 +134,13 @@ def test_a_manager_with_faults_without_end_is_told_of_as_far_as_a_message_goes()
     assert len(objectmeta.check_manager("\u0002" * 128, "m")) == 128
     entry = {"manager": "\u0001" * 128, "operation": "Apply"}
     assert len(objectmeta.check_managers([entry] * 100, "m")) < 1200
+
+
+def test_a_manager_that_can_be_printed_is_not_looked_at_letter_by_letter() -> None:
+    class Whole(str):
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError
+
+    assert objectmeta.check_manager(Whole("kubectl"), "m") == []
+    (found,) = objectmeta.check_manager(Whole("k" * 1_000_000), "m")
+    assert found.reason == "FieldValueTooLong"
