@@ -56,7 +56,7 @@ class _Resource:
 
 
 class DevicePlugins:
-    """`directory`: where plugins have their sockets. `changed`: called when devices are others, or otherwise."""
+    """`directory`: where plugins have their sockets. `changed`: called when a plugin lists its, or is gone."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
