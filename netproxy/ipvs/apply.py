@@ -158,7 +158,7 @@ class IpvsMode:
                     continue
                 began = time.monotonic()
                 now = await asyncio.to_thread(self._host.fingerprint)
-                changed = not await self._is_ours(self._as_written, now)
+                changed = not await asyncio.to_thread(self._is_ours, self._as_written, now)
                 pause = max(_LOOK_SECONDS, _LOOK_SHARE * (time.monotonic() - began))
                 self._as_written = None if changed else now
                 self._touched.clear()
@@ -166,15 +166,17 @@ class IpvsMode:
                 log.warning("another program changed our virtual servers, sets or kernel settings")
                 on_lost()
 
-    async def _is_ours(self, before: Fingerprint, now: Fingerprint) -> bool:
-        """Whether all that differs is what we wrote, and is as it was written."""
+    def _is_ours(self, before: Fingerprint, now: Fingerprint) -> bool:
+        """Whether all that differs is what we wrote, and is as it was written. Runs through every Service, and so in a
+        thread."""
+        if now.rest != before.rest:
+            return False
         if not self._touched:
-            return now == before
+            return now.table == before.table
         servers = self._servers()
         wanted = {virtual: servers.get(virtual) for virtual in self._touched}
-        found = await asyncio.to_thread(self._host.servers, wanted)
         table, as_read = (ipvs.without(one.table, wanted) for one in (before, now))
-        return now.rest == before.rest and as_read == table and diff.stand(wanted, found)
+        return as_read == table and diff.stand(wanted, self._host.servers(wanted))
 
     async def _listen(self, on_lost: Callable[[], None]) -> None:
         """Addresses: those of the device may be lost, those of others may be new homes of node ports."""

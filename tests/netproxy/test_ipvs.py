@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import threading
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -178,6 +180,22 @@ def test_all_virtual_servers_are_read_at_a_look_and_not_at_each_change() -> None
     assert mode._host.tables_read == 1
     assert not one_look(mode) and mode._host.tables_read == 2, "it is as we wrote it, though B has still to leave"
     assert not one_look(mode) and mode._host.tables_read == 3
+
+
+def test_a_look_runs_through_all_servers_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_whom: set[threading.Thread] = set()
+    without = ipvs.without
+
+    def noted(table: bytes, virtuals: Collection[Virtual]) -> bytes:
+        by_whom.add(threading.current_thread())
+        return without(table, virtuals)
+
+    monkeypatch.setattr(ipvs, "without", noted)
+    mode = ipvs_mode(Kernel(FOUR), FOUR)
+    asyncio.run(mode.rebuild(of(route(A))))
+    asyncio.run(mode.change(of(route(B))))
+    assert not one_look(mode)
+    assert by_whom and threading.current_thread() not in by_whom
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
