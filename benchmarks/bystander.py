@@ -19,6 +19,8 @@ from benchmarks.ends import until_answered_by
 
 _SLICE = "svc-1-1"
 _DEADLINE = 30.0
+_SILENT_SECONDS = 2 * _DEADLINE
+"""after which it is taken to hear nothing any more"""
 _PAUSE = 0.0001
 """seconds between two questions"""
 
@@ -52,7 +54,12 @@ class Bystander:
 
     def _line(self) -> str:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline().decode().strip()
+        late = threading.Timer(_SILENT_SECONDS, self._process.kill)
+        late.start()
+        try:
+            line = self._process.stdout.readline().decode().strip()
+        finally:
+            late.cancel()
         if not line or line.startswith(_FAILED):
             raise TimeoutError(line or "the bare watcher has ended")
         return line
