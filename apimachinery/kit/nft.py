@@ -129,7 +129,8 @@ class Nft:
         """Elements in and out, from `netlink.elements`, as one transaction, which spares the third of a
         millisecond that libnftables takes to read text and to ask what tables there are. At most some 100 KB.
 
-        Raises NftError when the kernel refuses any, asyncio.TimeoutError after `timeout` seconds.
+        Raises NftError when the kernel refuses any, asyncio.TimeoutError after `timeout` seconds, which bound nothing
+        where it is written `at_once`.
         """
         began = time.monotonic()
         if not self.at_once or self._kernel is None or began < self._crowded_until or not self._worker.idle:
@@ -240,7 +241,8 @@ class Nft:
 
 def has_table(family: int, name: str) -> bool:
     """Whether there is such a table in this thread's network namespace (family as `netlink.elements` has it). Needs no
-    libnftables; blocks for some microseconds. Raises OSError."""
+    libnftables; blocks for some microseconds, or until the kernel is done with another's transaction. Raises
+    OSError."""
     try:
         with Netlink(protocol=elements.NETFILTER) as kernel:
             return kernel.ask(elements.get_table(family, name), lambda _: True)

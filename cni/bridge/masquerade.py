@@ -36,14 +36,14 @@ def remove(key: Key, addresses: Collection[str] = ()) -> None:
 
 def remove_left(key: Key) -> None:
     """What was added before the configuration stopped asking for it; in nftables alone, where it costs next to nothing
-    to know that there is none. CniError."""
+    to know that there is none. CniError, OSError."""
     if masquerade_nft.is_used():
         masquerade_nft.remove(plan.host_name(*key))
 
 
 def keep_only(network: str, valid: Collection[tuple[str, str]], asked: bool) -> None:
     """Forget attachments, (container id, interface), of this network that are not `valid`. `asked`: the configuration
-    does now; if it does not, what is left of before is looked for as in `remove_left`. CniError."""
+    does now; if it does not, what is left of before is looked for as in `remove_left`. CniError, OSError."""
     if asked or masquerade_nft.is_used():
         masquerade_nft.keep_only(network, {plan.host_name(network, *each) for each in valid})
     if asked:
