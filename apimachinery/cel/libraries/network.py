@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
+from urllib.parse import quote, unquote
 
 from apimachinery.addresses import Address, Interface
 from apimachinery.cel.libraries import costs
@@ -16,7 +16,7 @@ from apimachinery.cel.types.kinds import Overload, object_type
 from apimachinery.cel.values.faults import EvaluationError
 from apimachinery.cel.values.kinds import Count, Opaque
 from apimachinery.errors import quoted
-from apimachinery.urls import unreadable
+from apimachinery.urls import parameters, unreadable
 
 # The parts of what can be read: scheme, authority, path, query.
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
@@ -138,7 +138,7 @@ def _path(given: URL) -> str:
 
 
 def _query(given: URL) -> dict[str, list[str]]:
-    return parse_qs(_part(given.text, 4), keep_blank_values=True)
+    return parameters(_part(given.text, 4))
 
 
 def _reading(read: Callable[[URL], Any]) -> Callable[[Count, URL], Any]:

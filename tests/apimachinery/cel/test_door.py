@@ -190,6 +190,7 @@ def test_messages_do_not_hold_what_is_larger_than_it_looks(expression: str, mess
     [
         ("url('http://℀.com/a').getHost()", "℀.com"),
         ("url('HTTP://a]b/?c=d').getScheme() + url('HTTP://a]b/?c=d').getQuery()['c'][0]", "httpd"),
+        ("url('/?a=1&b=2;c=3&d=%zz&e=%41+&a=').getQuery() == {'a': ['1', ''], 'e': ['A ']}", True),
         ("isURL('http://[zz]/')", True),
         ("isSemver('1.0.0-' + string(18446744073709551615u))", True),
         (f"isSemver('1.0.0-{'9' * 5000}')", False),
