@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from apimachinery import errors, selectors
@@ -11,8 +12,8 @@ from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.selectable import Getter, Selectable, getters
 from controlplane.apiserver.offloop import off_loop
 
-# How many bytes of a body a character of a selector is worth in work.
-_WEIGHT = 32
+WEIGHT = 32
+"""How many bytes of a body a character of a selector is worth in work."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ async def parsed(
     kind: Kind, fields: Selectable, namespace: str, name: str, label_text: str, field_text: str
 ) -> Selection:
     """The same as parse(), of long texts beside the loop."""
-    size = _WEIGHT * (len(label_text) + len(field_text))
+    size = WEIGHT * (len(label_text) + len(field_text))
     return await off_loop(size, parse, kind, fields, namespace, name, label_text, field_text)
 
 
@@ -67,8 +68,10 @@ def parse(kind: Kind, fields: Selectable, namespace: str, name: str, label_text:
     """Compile a request's selectors. Raises BadRequest with upstream's text."""
     labels = selectors.parse_labels(label_text) if label_text else None
     wanted: dict[str, tuple[set[str], set[str]]] = {}
-    known, node = getters(fields, kind.namespaced), ""
+    known: Mapping[str, Getter] = {}
+    node = ""
     if field_text:
+        known = getters(fields, kind.namespaced)
         requirements = selectors.parse_fields(field_text).requirements
         for requirement in requirements:
             if requirement.path not in known:
