@@ -7,7 +7,7 @@ Reading order: `labels`, `labeltext`, `fields`.
 """
 
 from apimachinery.selectors.errors import SelectorError
-from apimachinery.selectors.fields import FieldRequirement, FieldSelector, parse_fields
+from apimachinery.selectors.fields import FieldRequirement, FieldSelector, check_fields, parse_fields
 from apimachinery.selectors.labels import (
     EVERYTHING,
     NOTHING,
@@ -16,7 +16,7 @@ from apimachinery.selectors.labels import (
     from_label_selector,
     from_map,
 )
-from apimachinery.selectors.labeltext import parse_labels
+from apimachinery.selectors.labeltext import check_labels, parse_labels
 
 __all__ = [
     "EVERYTHING",
@@ -26,6 +26,8 @@ __all__ = [
     "LabelSelector",
     "Requirement",
     "SelectorError",
+    "check_fields",
+    "check_labels",
     "from_label_selector",
     "from_map",
     "parse_fields",

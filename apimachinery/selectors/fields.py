@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from apimachinery.selectors.errors import SelectorError
 from apimachinery.selectors.labeltext import REMEMBERED
 
-__all__ = ["FieldRequirement", "FieldSelector", "parse_fields"]
+__all__ = ["FieldRequirement", "FieldSelector", "check_fields", "parse_fields"]
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,22 @@ def parse_fields(text: str) -> FieldSelector:
     return (_known if len(text) <= REMEMBERED else _parsed)(text)
 
 
+def check_fields(text: str) -> None:
+    """Read a selector and keep nothing of it, however long it is. Raises SelectorError."""
+    deque(_requirements(text), maxlen=0)
+
+
 def _parsed(text: str) -> FieldSelector:
-    found = []
+    return FieldSelector(tuple(_requirements(text)))
+
+
+def _requirements(text: str) -> Iterator[FieldRequirement]:
     for term in _terms(text):
         split = _FIELD_TERM.match(term)
         if split is None:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
         operator = "!=" if split[2] == "!=" else "="
-        found.append(FieldRequirement(split[1], operator, _unescape(term[split.end() :])))
-    return FieldSelector(tuple(found))
+        yield FieldRequirement(split[1], operator, _unescape(term[split.end() :]))
 
 
 _known = lru_cache(maxsize=1024)(_parsed)
@@ -61,17 +69,19 @@ _known = lru_cache(maxsize=1024)(_parsed)
 _FIELD_TERM = re.compile(r"((?:\\.|[^\\])*?)(!=|==|=)", re.DOTALL)
 
 
-def _terms(text: str) -> list[str]:
-    terms, start, escaped = [], 0, False
+def _terms(text: str) -> Iterator[str]:
+    start, escaped = 0, False
     for index, letter in enumerate(text):
         if escaped:
             escaped = False
         elif letter == "\\":
             escaped = True
         elif letter == ",":
-            terms.append(text[start:index])
+            if start < index:
+                yield text[start:index]
             start = index + 1
-    return [term for term in (*terms, text[start:]) if term]
+    if start < len(text):
+        yield text[start:]
 
 
 def _escape(value: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Iterator
 from functools import lru_cache
 
 from apimachinery.selectors.errors import SelectorError
@@ -19,7 +21,7 @@ from apimachinery.selectors.labels import (
     requirement,
 )
 
-__all__ = ["parse_labels"]
+__all__ = ["check_labels", "parse_labels"]
 
 
 # Characters of a text that is worth remembering: what is made of it has a hundred times as many bytes.
@@ -29,6 +31,11 @@ REMEMBERED = 1024
 def parse_labels(text: str) -> LabelSelector:
     """The selector of a query parameter: "a=b,c!=d,e in (f,g),h notin (),i,!j,k>1,l<2"."""
     return (_known if len(text) <= REMEMBERED else _parsed)(text)
+
+
+def check_labels(text: str) -> None:
+    """Read a selector and keep nothing of it, however long it is. Raises SelectorError."""
+    deque(_LabelParser(text).requirements(), maxlen=0)
 
 
 def _parsed(text: str) -> LabelSelector:
@@ -57,24 +64,23 @@ class _LabelParser:
         self.at += 1
         return token
 
-    def requirements(self) -> list[Requirement]:
-        found: list[Requirement] = []
+    def requirements(self) -> Iterator[Requirement]:
         while token := self.peek():
             if token in _SIGNS and token != "!":
                 raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
             try:
-                found.append(self.requirement())
+                found = self.requirement()
             except SelectorError as error:
                 raise SelectorError(f"unable to parse requirement: {error}") from None
+            yield found
             end = self.take()
             if end == "":
-                return found
+                return
             if end != ",":
                 raise SelectorError(f"found '{end}', expected: ',' or 'end of string'")
             following = self.peek()
             if following in _SIGNS and following != "!":
                 raise SelectorError(f"found '{following}', expected: identifier after ','")
-        return found
 
     def requirement(self) -> Requirement:
         key = self.take()

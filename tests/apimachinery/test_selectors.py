@@ -1,5 +1,7 @@
 # ruff: noqa: E501 - tables of cases read best one to a line
 import contextlib
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -157,3 +159,16 @@ def test_long_selectors_are_not_remembered() -> None:
     for parse, text in ((selectors.parse_labels, "a=b,"), (selectors.parse_fields, "a=b,")):
         assert parse(text + "c=d") is parse(text + "c=d")
         assert parse(text * 500 + "c=d") is not parse(text * 500 + "c=d")
+
+
+@pytest.mark.parametrize("check", [selectors.check_labels, selectors.check_fields])
+def test_of_a_selector_that_is_only_looked_at_nothing_is_kept(check: Callable[[str], None]) -> None:
+    text = "a=b," * 5000 + "c=d"
+    tracemalloc.start()
+    try:
+        check(text)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(text)
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(selectors.SelectorError):
+        check(text + ",a b")

@@ -10,6 +10,10 @@ import pytest
 from apimachinery import errors, kinds
 from apimachinery.client import Client
 from apimachinery.kit import metrics
+from apimachinery.objects import Obj
+from controlplane.apiserver.authz import reviews
+from controlplane.apiserver.offloop import on_loop
+from controlplane.apiserver.request import Attributes
 from tests.controlplane.apiserver.server import run
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -121,6 +125,26 @@ def test_a_review_comes_with_what_it_need_not(tmp_path: Path) -> None:
         assert review["status"] == {"allowed": False, "evaluationError": unread}
 
     run(tmp_path, test)
+
+
+def test_a_reviews_long_selector_is_read_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[bool] = []
+    read = reviews.attributes_of
+
+    def noted(spec: Obj) -> tuple[Attributes, str]:
+        places.append(on_loop())
+        return read(spec)
+
+    monkeypatch.setattr(reviews, "attributes_of", noted)
+
+    async def test(client: Client) -> None:
+        for raw in ("a=b", "a=b," * 1000 + "c=d"):
+            asked = {"verb": "list", "resource": "pods", "labelSelector": {"rawSelector": raw}}
+            body = {"spec": {"resourceAttributes": asked}}
+            await client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=body)
+
+    run(tmp_path, test)
+    assert places == [True, False]
 
 
 def test_creates_that_say_what_only_the_server_may_say(tmp_path: Path) -> None:
