@@ -31,6 +31,7 @@ class Watcher:
         self.selection = selection
         self.format = format
         self._custom = custom
+        self._plain = selection.plain
         self.overrun = False
         self.revision = 0
         self._known = 0
@@ -78,11 +79,11 @@ class Watcher:
         """Queue an event if it concerns this client. Never blocks, never raises."""
         if self._closed or event.revision <= self._known:
             return
-        if self.selection.plain:
-            type = "MODIFIED" if event.new and event.old else ("ADDED" if event.new else "DELETED")
-        else:
-            type = event.type_for(self.selection)
         self.revision = event.revision
+        if self._plain:
+            self.push(event, "MODIFIED" if event.new and event.old else ("ADDED" if event.new else "DELETED"))
+            return
+        type = event.type_for(self.selection)
         if self._unseen(event):
             self.push_frame(self._judged(event))
         elif type:
@@ -145,11 +146,14 @@ class Watcher:
                 timer.cancel()
                 self._waiter = None
         if self._frames:
+            if len(self._frames) == 1:
+                frame = self._frames.popleft()
+                self._queued = 0
+                return frame if isinstance(frame, bytes) else await frame.bytes()
             frames = list(self._frames)
             self._frames.clear()
             self._queued = 0
-            made = [await frame.bytes() if isinstance(frame, Later) else frame for frame in frames]
-            return made[0] if len(made) == 1 else b"".join(made)
+            return b"".join([await frame.bytes() if isinstance(frame, Later) else frame for frame in frames])
         return None if self._closed else b""
 
     @property

@@ -180,9 +180,9 @@ async def _stream(
         await response.prepare(raw)
         async for piece in pieces:
             if piece:
-                patience.waits()
+                patience.turn += 1
                 await response.write(piece)
-                patience.rests()
+                patience.turn += 1
         await response.write_eof()
     except CutShort as error:
         log.info("%s %s: the answer that was passed on ended early: %s", raw.method, raw.path, error)
@@ -197,22 +197,18 @@ async def _stream(
 
 
 class _Patience:
-    """Breaks off a connection whose client has not made room for a piece for so many seconds."""
+    """Breaks off a connection whose client has not made room for a piece for so many seconds, which is looked at that
+    often. turn: counts the begins and ends of waiting, so it is odd meanwhile.
+    """
 
     def __init__(self, transport: asyncio.Transport | None, seconds: float | None) -> None:
         self._transport, self._seconds = transport, seconds
-        self._since = 0.0
+        self.turn = self._seen = 0
         self._loop = asyncio.get_running_loop()
         if transport is not None:
             # More would be the memory of clients that do not read.
             transport.set_write_buffer_limits(high=_UNSENT_BYTES)
         self._timer = self._loop.call_later(seconds, self._look) if seconds is not None else None
-
-    def waits(self) -> None:
-        self._since = self._loop.time()
-
-    def rests(self) -> None:
-        self._since = 0.0
 
     def ends(self) -> None:
         if self._timer is not None:
@@ -220,9 +216,10 @@ class _Patience:
 
     def _look(self) -> None:
         assert self._seconds is not None
-        if self._since and self._loop.time() - self._since > self._seconds and self._transport is not None:
+        if self.turn & 1 and self.turn == self._seen and self._transport is not None:
             self._transport.abort()
             return
+        self._seen = self.turn
         self._timer = self._loop.call_later(self._seconds, self._look)
 
 
