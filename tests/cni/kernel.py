@@ -84,6 +84,8 @@ def echo(namespace: Path, port: int = 7, protocol: int = 0) -> Iterator[None]:
 def staying_echo(namespace: Path, port: int) -> Iterator[None]:
     """A TCP server that sends back what it gets, for as long as it gets something."""
     server = netns.open_socket(namespace, socket.AF_INET, socket.SOCK_STREAM)
+    # A connection of the server before it, whose end was lost on the way that a test had cut, is still there.
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     server.bind(("", port))
     server.listen(8)
 
