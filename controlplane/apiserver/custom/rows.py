@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apimachinery.kinds import GET_PATCH_UPDATE, STANDARD, Kind, Subresource
@@ -119,7 +119,7 @@ def _types(kind: Kind, spec: Obj, version: Obj) -> dict[str, Definition]:
 
 
 def _with_verbs(kind: Kind) -> Kind:
-    return Kind(**{**vars(kind), "verbs": _ENDING})
+    return replace(kind, verbs=_ENDING)
 
 
 def _kind(definition: Obj, version: Obj, stored: str) -> Kind:
