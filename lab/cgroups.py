@@ -7,6 +7,7 @@ writes there. Pods' own limits are the agent's work; nothing is limited here.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from pathlib import Path
@@ -33,9 +34,9 @@ def members(name: str) -> set[int]:
     """Every process (pid) in the cgroup or below it."""
     found: set[int] = set()
     for top in directories(name):
-        for file in (top / "cgroup.procs", *top.glob("**/cgroup.procs")):
+        for path in _tree(top):
             with contextlib.suppress(OSError):
-                found.update(int(line) for line in file.read_text(encoding="ascii").split())
+                found.update(int(line) for line in (path / "cgroup.procs").read_text(encoding="ascii").split())
     return found
 
 
@@ -64,9 +65,13 @@ def cpu_seconds(name: str) -> float:
 def remove(name: str) -> None:
     """Remove the cgroup and everything below it, from every hierarchy. Its processes must have ended."""
     for top in directories(name):
-        below = sorted((path for path in top.glob("**/") if path.is_dir()), key=lambda p: -len(p.parts))
-        for path in below:
+        for path in _tree(top):
             _remove_when_empty(path)
+
+
+def _tree(top: Path) -> list[Path]:
+    """A cgroup and all below it, the lowest first; what a runtime takes away meanwhile is passed over."""
+    return [Path(path) for path, _, _ in os.walk(top, topdown=False)]
 
 
 def _remove_when_empty(path: Path) -> None:

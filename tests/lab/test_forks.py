@@ -128,7 +128,8 @@ def test_a_start_without_an_answer_leaves_one_process_and_the_fork_server_that_o
         await child.start()
         await until(lambda: start_ticks(made[0]) == 0)
         assert start_ticks(child.pid) != 0
-        assert processes.fork_servers(LAB) == {forks._pid}
+        # It bears the name by which it is found once it has begun.
+        await until(lambda: processes.fork_servers(LAB) == {forks._pid})
         await child.stop()
 
     with_forks(tmp_path, scenario)
