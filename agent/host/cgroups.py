@@ -257,10 +257,10 @@ def _set(file: Path, text: str) -> None:
 
 
 def _kill(directory: Path) -> None:
-    """SIGKILL every process in the cgroup and below it."""
-    for file in (directory / "cgroup.procs", *directory.glob("**/cgroup.procs")):
+    """SIGKILL every process in the cgroup and below it; what a runtime takes away meanwhile is passed over."""
+    for path, _, _ in os.walk(directory):
         with contextlib.suppress(OSError):
-            for pid in file.read_text().split():
+            for pid in Path(path, "cgroup.procs").read_text().split():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
 
