@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from threading import Lock
+from collections.abc import Callable, Mapping
 
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from apimachinery.schema import Node, Schema, short
 from controlplane.apiserver.rules.place import About, Found, Place, Row, Rows, Rule, Step
-
-Later = Callable[[], Iterable[Mapping[str, Row]]]
 
 
 class Rules:
@@ -20,14 +17,10 @@ class Rules:
     type's own; or a kind seen by a subresource, "core.v1.Pod/status", whose row stands for the type's.
     """
 
-    def __init__(self, *tables: Mapping[str, Row], later: Mapping[str, Later] | None = None) -> None:
-        """later: what gives the tables of a group ("batch") when one of its types is first met."""
+    def __init__(self, *tables: Mapping[str, Row]) -> None:
         self._rows: dict[str, Row] = {}
         for table in tables:
             self.add(table)
-        self._later = dict(later or {})
-        # Large objects are checked beside the loop.
-        self._lock = Lock()
         self._made: dict[str, Step | None] = {}
 
     def add(self, table: Mapping[str, Row]) -> None:
@@ -37,35 +30,15 @@ class Rules:
             raise ValueError(f"rules of {', '.join(sorted(twice))} stand in two tables")
         self._rows.update(table)
 
-    def _found(self, key: str) -> Row | None:
-        group = key.partition(".")[0]
-        if key not in self._rows and group in self._later:
-            self._learn(group)
-        return self._rows.get(key)
-
-    def _learn(self, group: str) -> None:
-        with self._lock:
-            if group in self._later:
-                for table in self._later[group]():
-                    self.add(table)
-                # Last of all: who does not find the group here finds its rows.
-                del self._later[group]
-
     def __contains__(self, key: str) -> bool:
-        return self._found(key) is not None
+        return key in self._rows
 
     def names(self) -> tuple[str, ...]:
         """The keys of all rows."""
-        for group in tuple(self._later):
-            self._learn(group)
         return tuple(self._rows)
 
     def row(self, key: str) -> Row:
-        """Raises KeyError."""
-        found = self._found(key)
-        if found is None:
-            raise KeyError(key)
-        return found
+        return self._rows[key]
 
     def check(self, kind: Kind, new: Obj, old: Obj | None = None, part: str = "", version: str = "") -> Found:
         """What is wrong with a new object, or with a change of one, in upstream's order; never raises.
@@ -83,7 +56,7 @@ class Rules:
     def walk(self, key: str, node: Node) -> Step | None:
         """The function of a row; None when the key has none."""
         if key not in self._made:
-            row = self._found(key)
+            row = self._rows.get(key)
             self._made[key] = None if row is None else self.compiled(row, node)
         return self._made[key]
 

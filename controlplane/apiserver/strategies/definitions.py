@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from apimachinery import conditions
 from apimachinery.objects import Obj
+from controlplane.apiserver.rules.apiextensions.versions import all_schemas
 from controlplane.apiserver.structural import textformats
-from controlplane.apiserver.structural.reading import all_schemas, everything
+from controlplane.apiserver.structural.reading import everything
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 """The finalizer that stays until all objects of a definition have gone."""

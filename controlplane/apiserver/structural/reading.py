@@ -74,15 +74,3 @@ def not_structural(schema: Obj | None) -> str:
         return "OpenAPIV3Schema 'items' must be a schema, but is an array"
     below = [one(schema.get("items")), *(part for _, part in named(schema)), one(schema.get("additionalProperties"))]
     return next((wrong for part in below if (wrong := not_structural(part))), "")
-
-
-def schema_of(holder: Any) -> Obj | None:
-    """What a version's `schema`, or the one they share, holds."""
-    found = (holder or {}).get("openAPIV3Schema")
-    return found if isinstance(found, dict) else None
-
-
-def all_schemas(spec: Obj) -> list[Obj]:
-    """The schemas of all versions of a stored spec."""
-    found = (schema_of(version.get("schema")) for version in spec.get("versions") or ())
-    return [schema for schema in found if schema is not None]

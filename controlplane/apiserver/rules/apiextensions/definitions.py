@@ -23,7 +23,7 @@ from controlplane.apiserver.rules.compiled import inside
 from controlplane.apiserver.rules.place import Place, Row
 from controlplane.apiserver.rules.shown import struct
 from controlplane.apiserver.rules.words import changed, enum, hook, when
-from controlplane.apiserver.structural.reading import all_schemas, not_structural, schema_of
+from controlplane.apiserver.structural.reading import not_structural
 
 _REVIEWS = ("v1", "v1beta1")
 _NOT_WEBHOOK = "should not be set when strategy is not set to Webhook"
@@ -55,7 +55,7 @@ def _spec(definition: Obj, at: Place) -> Iterator[FieldError]:
 
 def _asked(before: Obj, now: Obj) -> versions.Asked:
     """Nothing more is asked of a change than the stored definition keeps."""
-    stored = all_schemas(before)
+    stored = versions.all_schemas(before)
     fields = {version.get("name"): version.get("selectableFields") or [] for version in now.get("versions") or ()}
     kept = {
         version["name"]
@@ -77,12 +77,12 @@ def _asked(before: Obj, now: Obj) -> versions.Asked:
 
 def _unchanged(before: Obj, now: Obj) -> frozenset[str]:
     """The versions whose schemas are as they were."""
-    was = {version["name"]: schema_of(version.get("schema")) for version in before.get("versions") or ()}
+    was = {version["name"]: versions.schema_of(version.get("schema")) for version in before.get("versions") or ()}
     listed = now.get("versions") or ()
     return frozenset(
         version["name"]
         for version in listed
-        if version.get("name") in was and schema_of(version.get("schema")) == was[version["name"]]
+        if version.get("name") in was and versions.schema_of(version.get("schema")) == was[version["name"]]
     )
 
 
@@ -96,13 +96,13 @@ def _group(group: str) -> Iterator[FieldError]:
 
 
 def _schemas_there(spec: Obj, old: Obj | None) -> Iterator[FieldError]:
-    if schema_of(spec.get("validation")) is not None:
+    if versions.schema_of(spec.get("validation")) is not None:
         return
     stored = (old or {"spec": {}})["spec"].get("versions") or ()
-    complete = all(schema_of(version.get("schema")) is not None for version in stored)
+    complete = all(versions.schema_of(version.get("schema")) is not None for version in stored)
     for index, version in enumerate(spec.get("versions") or ()):
         where = f"spec.versions[{index}].schema.openAPIV3Schema"
-        if schema_of(version.get("schema")) is not None:
+        if versions.schema_of(version.get("schema")) is not None:
             continue
         if complete:
             yield errors.required(where)
@@ -140,7 +140,7 @@ def _shared(spec: Obj, asked: versions.Asked) -> Iterator[FieldError]:
     """What all versions have alike."""
     holders = (spec, *(spec.get("versions") or ()))
     with_status = any((holder.get("subresources") or {}).get("status") is not None for holder in holders)
-    schema = schema_of(spec.get("validation"))
+    schema = versions.schema_of(spec.get("validation"))
     first = next((version.get("name") or "" for version in spec.get("versions") or ()), "")
     kept = first in asked.unchanged
     yield from versions.check_schema(schema, "spec.validation.openAPIV3Schema", with_status, asked, kept)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from apimachinery import errors, formats
 from apimachinery.errors import FieldError
 from apimachinery.objects import Obj
 from controlplane.apiserver.rules.apiextensions import defaulted, expressed, internal, nodes, structural
 from controlplane.apiserver.structural import fieldpaths, limits
-from controlplane.apiserver.structural.reading import not_structural, schema_of
+from controlplane.apiserver.structural.reading import not_structural
 
 _SHARED = {
     "schema": "validation",
@@ -69,6 +70,18 @@ def lifted(spec: Obj) -> Obj:
             for version in versions:
                 version.pop(field, None)
     return made
+
+
+def schema_of(holder: Any) -> Obj | None:
+    """What a version's `schema`, or the one they share, holds."""
+    found = (holder or {}).get("openAPIV3Schema")
+    return found if isinstance(found, dict) else None
+
+
+def all_schemas(spec: Obj) -> list[Obj]:
+    """The schemas of all versions of a stored spec."""
+    found = (schema_of(version.get("schema")) for version in spec.get("versions") or ())
+    return [schema for schema in found if schema is not None]
 
 
 def check(version: Obj, path: str, with_status: bool, asked: Asked) -> Iterator[FieldError]:

@@ -9,7 +9,7 @@ import pytest
 from apimachinery.schema import Node, Schema, short
 from controlplane.apiserver.resources.builtin import ROWS
 from controlplane.apiserver.rules.compiled import Rules, inside
-from controlplane.apiserver.rules.place import About, Place, Row
+from controlplane.apiserver.rules.place import About, Place
 from controlplane.apiserver.rules.tables import rules
 from controlplane.apiserver.rules.words import (
     changed,
@@ -157,20 +157,3 @@ def test_hooks_run_only_where_what_they_need_is_there() -> None:
     table = Rules({"core.v1.Pod": ("spec",), "core.v1.PodSpec": ("containers",), CONTAINER: row})
     walk(table, {"spec": {"containers": [{"env": []}, {}]}})
     assert ran == [{"env": []}]
-
-
-def test_rows_of_a_group_come_with_the_first_of_its_types() -> None:
-    asked: list[str] = []
-
-    def batch() -> tuple[dict[str, Row], ...]:
-        asked.append("batch")
-        return {"batch.v1.JobSpec": ()}, {"batch.v1.CronJobSpec": ()}
-
-    table = Rules({"core.v1.Pod": ()}, later={"batch": batch})
-    assert "core.v1.Pod" in table and "core.v1.Container" not in table and "batchwise" not in table
-    assert asked == []
-    assert "batch.v1.CronJobSpec" in table and table.row("batch.v1.JobSpec") == () and "batch.v1.Job" not in table
-    with pytest.raises(KeyError):
-        table.row("batch.v1.Job")
-    assert asked == ["batch"]
-    assert table.names() == ("core.v1.Pod", "batch.v1.JobSpec", "batch.v1.CronJobSpec")
