@@ -91,6 +91,9 @@ class IpvsMode:
     async def change(self, routes: Mapping[PortKey, Route | None]) -> None:
         async with self._at_work:
             before, self._as_written = self._as_written, None
+            if before and before.rest != await asyncio.to_thread(self._host.small_parts):
+                # What others did since the last look is not to be taken for ours: the next one finds it.
+                before = before._replace(rest=None)
             self._claim(self._ledgers, routes)
             for ledger in self._ledgers.values():
                 delta = ledger.delta()
@@ -235,5 +238,7 @@ class IpvsMode:
         if before is None:
             self._as_written = await asyncio.to_thread(self._host.fingerprint)
             self._touched.clear()
+        elif before.rest is None:
+            self._as_written = before
         else:
             self._as_written = before._replace(rest=await asyncio.to_thread(self._host.small_parts))

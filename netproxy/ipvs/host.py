@@ -45,6 +45,7 @@ class Fingerprint(NamedTuple):
     table: bytes
     """/proc/net/ip_vs without numbers of connections"""
     rest: object
+    """as `small_parts` has it; None, which it never gives, where others have changed it"""
 
 
 class Host:

@@ -224,8 +224,8 @@ def test_what_others_do_around_a_change_is_found_at_the_next_look(what: str, whe
     asyncio.run(mode.change(of(route(B))))
     if when == "after":
         damage()
-    # A change mends the server that it touches; what becomes of sets meanwhile is taken for its own.
-    mended = when == "before" and what in ("the server written", "its scheduler", "a set")
+    # A change mends the server that it touches.
+    mended = when == "before" and what in ("the server written", "its scheduler")
     assert one_look(mode) is not mended
 
 
