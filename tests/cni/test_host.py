@@ -176,12 +176,19 @@ def test_isolated_pods_reach_everybody_but_each_other() -> None:
                 netns.open_socket(two, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as isolated,
                 netns.open_socket(plain, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind)) as open_to_all,
             ):
-                out.bind(("eth0", 0))
-                open_to_all.settimeout(60)
-                out.send(b"\xff" * 6 + links.mac_bytes("02:00:00:00:00:07") + kind.to_bytes(2, "big") + bytes(50))
-                assert open_to_all.recv(100)
-                with pytest.raises(BlockingIOError):
-                    isolated.recv(100, socket.MSG_DONTWAIT)
+                frames = [
+                    b"\xff" * 6 + links.mac_bytes(mac) + kind.to_bytes(2, "big") + bytes(50)
+                    for mac in ("02:00:00:00:00:07", "02:00:00:00:00:08")
+                ]
+                for each in (out, open_to_all):
+                    each.bind(("eth0", kind))
+                for each in (isolated, open_to_all):
+                    each.settimeout(60)
+                out.send(frames[0])
+                assert open_to_all.recv(100) == frames[0]
+                # What comes after it shows that the other never came.
+                open_to_all.send(frames[1])
+                assert isolated.recv(100) == frames[1]
 
         netns.call(node, scenario)
 
