@@ -11,13 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from apimachinery.client import Client
 from apimachinery.kinds import ENDPOINT_SLICE
 from benchmarks.ends import until_answered_by
 
-_SLICE = "svc-1-1"
 _DEADLINE = 30.0
 _SILENT_SECONDS = 2 * _DEADLINE
 """after which it is taken to hear nothing any more"""
@@ -29,9 +30,10 @@ class Bystander:
     """The process, for as long as its `with` lasts, in the network namespace of the calling thread. Its methods block
     and raise TimeoutError with what it said instead."""
 
-    def __init__(self, kubeconfig: Path, version: str) -> None:
-        """It watches from a version of the slice on."""
-        argv = [sys.executable, "-m", __name__, str(kubeconfig), version]
+    def __init__(self, kubeconfig: Path, watched: Mapping[str, Any]) -> None:
+        """It watches from this version of the slice on."""
+        names = (watched["metadata"][key] for key in ("namespace", "name", "resourceVersion"))
+        argv = [sys.executable, "-m", __name__, str(kubeconfig), *names]
         out = subprocess.PIPE
         self._process = subprocess.Popen(argv, stdout=out, cwd=Path(__file__).parents[1], start_new_session=True)
 
@@ -69,12 +71,12 @@ _FAILED = "the VIP"
 """begins what it says instead of moments"""
 
 
-async def _watch(kubeconfig: Path, version: str) -> None:
+async def _watch(kubeconfig: Path, namespace: str, name: str, version: str) -> None:
     client = Client.from_kubeconfig(kubeconfig, "bench")
     try:
         print("ready", flush=True)
-        selector = f"metadata.name={_SLICE}"
-        async for _, obj in client.watch(ENDPOINT_SLICE, "default", resource_version=version, field_selector=selector):
+        selector = f"metadata.name={name}"
+        async for _, obj in client.watch(ENDPOINT_SLICE, namespace, resource_version=version, field_selector=selector):
             heard = time.perf_counter()
             try:
                 # Holds the loop, which has nothing else to do.
@@ -87,4 +89,4 @@ async def _watch(kubeconfig: Path, version: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_watch(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(_watch(Path(sys.argv[1]), *sys.argv[2:]))

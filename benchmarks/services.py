@@ -222,7 +222,7 @@ class _Bench:
 
     async def _changes(self, pause: float) -> tuple[list[float], list[float]]:
         """Seconds from write to answer, and from write to the bare watcher."""
-        with Bystander(self._processes.kubeconfig, self._slice["metadata"]["resourceVersion"]) as bystander:
+        with Bystander(self._processes.kubeconfig, self._slice) as bystander:
             await asyncio.to_thread(bystander.ready)
             await asyncio.sleep(0.2)
             pairs = []

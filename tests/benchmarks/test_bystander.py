@@ -16,5 +16,6 @@ def test_one_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     silent.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(silent))
     monkeypatch.setattr(bystander, "_SILENT_SECONDS", 0.05)
-    with bystander.Bystander(tmp_path, "1") as watcher, pytest.raises(TimeoutError, match="has ended"):
+    watched = {"metadata": {"namespace": "default", "name": "x", "resourceVersion": "1"}}
+    with bystander.Bystander(tmp_path, watched) as watcher, pytest.raises(TimeoutError, match="has ended"):
         watcher.ready()
