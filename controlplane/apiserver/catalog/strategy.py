@@ -8,7 +8,7 @@ from typing import Literal
 
 from apimachinery import formats
 from apimachinery.errors import FieldError
-from apimachinery.objects import Obj
+from apimachinery.objects import Obj, copy
 from controlplane.apiserver import defaults
 from controlplane.store import Op
 
@@ -53,6 +53,14 @@ def keep_spec(new: Obj, old: Obj) -> None:
     new.update({k: v for k, v in old.items() if k not in ("metadata", "kind", "apiVersion", "status")})
     if status is not None:
         new["status"] = status
+
+
+def read_back(obj: Obj) -> None:
+    """A `finish`: the object's defaults once more, by what it has by now. Parts of it may have been put back from the
+    old object, which others read meanwhile.
+    """
+    obj.update(copy(obj))
+    defaults.apply(obj)
 
 
 class Reservation:
@@ -108,7 +116,8 @@ class Strategy:
     settle: the last touch after ownership is written down, of what is owned empty and stored as nothing.
     prepare_create, prepare_update, prepare_status, prepare_finalize: what upstream's strategy resets before
     validation.
-    finish: the last touch of an object once it is valid, as upstream makes it when it reads what it stored.
+    finish: the last touch of an object once it is valid, as upstream makes it when it reads what it stored; by then
+    parts of it may be the old one's, and are not changed in place.
     deleting: what is changed with the deletion timestamp. holds: the object may not be removed yet.
     check_name: what it may be called (what it must be like is in rules/).
     warn, warn_status, warn_deleted, warn_sent: what its author is told of a valid write, of one of its status, of a

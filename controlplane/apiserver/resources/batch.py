@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from apimachinery import kinds
-from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import workloads as advice
 from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import NEW_THEN_CHANGE, Strategy
+from controlplane.apiserver.catalog.strategy import NEW_THEN_CHANGE, Strategy, read_back
 from controlplane.apiserver.strategies import workloads as workloads_strategy
 from controlplane.apiserver.tables import workloads as workloads_columns
 
@@ -29,7 +28,7 @@ JOB = Resource(
         prepare_create=workloads_strategy.job_created,
         prepare_update=workloads_strategy.template_changed,
         # A Job without labels has those of its template.
-        finish=defaults.apply,
+        finish=read_back,
         dependents="stay",
         generation=True,
         warn=advice.job,

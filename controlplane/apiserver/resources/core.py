@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from apimachinery import formats, kinds
 from apimachinery.objects import Obj
-from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import kinds as advice
 from controlplane.apiserver.advice import pods as pods_advice
 from controlplane.apiserver.advice import workloads as workloads_advice
 from controlplane.apiserver.cache.selectable import path, selectable
 from controlplane.apiserver.catalog.names import path_segment
 from controlplane.apiserver.catalog.resource import Resource
-from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, Strategy
+from controlplane.apiserver.catalog.strategy import CHANGE_THEN_NEW, NEW_THEN_CHANGE, Strategy, read_back
 from controlplane.apiserver.resources.events import INVOLVED
 from controlplane.apiserver.strategies import cluster as cluster_strategy
 from controlplane.apiserver.strategies import namespaces as namespaces_strategy
@@ -79,7 +78,7 @@ NAMESPACE = Resource(
         metadata_checks=NEW_THEN_CHANGE,
         prepare_create=namespaces_strategy.prepare_create,
         # A name that the server made is known only now, and the label that says it is by default.
-        finish=defaults.apply,
+        finish=read_back,
         prepare_update=namespaces_strategy.prepare_update,
         prepare_finalize=namespaces_strategy.prepare_finalize,
         deleting=namespaces_strategy.deleting,
@@ -175,7 +174,7 @@ REPLICATION_CONTROLLER = Resource(
         prepare_create=workloads_strategy.template_created,
         prepare_update=workloads_strategy.template_changed,
         # One without labels has those of its template, also when its status is written without.
-        finish=defaults.apply,
+        finish=read_back,
         dependents="stay",
         generation=True,
         warn=workloads_advice.replication_controller,

@@ -9,6 +9,7 @@ from apimachinery.pods.qos import qos_class
 from apimachinery.timestamps import format_time, now
 from controlplane.apiserver import defaults
 from controlplane.apiserver.advice import pods as advice
+from controlplane.apiserver.catalog.strategy import read_back
 from controlplane.apiserver.strategies import gates
 
 
@@ -103,7 +104,7 @@ def prepare_status(new: Obj, old: Obj) -> None:
 def finish(pod: Obj) -> None:
     """What containers were given meanwhile counts for what the pod asks for as a whole."""
     if pod["spec"].get("resources"):
-        defaults.apply(pod)
+        read_back(pod)
 
 
 def _keep_generations(conditions: Iterable[Obj], before: Iterable[Obj]) -> None:

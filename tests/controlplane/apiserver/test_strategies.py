@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from apimachinery.client import Client
+from apimachinery.objects import copy
 from controlplane.apiserver import defaults
+from controlplane.apiserver.catalog.resource import Resource
 from controlplane.apiserver.catalog.strategy import Strategy
 from controlplane.apiserver.defaults.empties import Empties
 from controlplane.apiserver.registry import upkeep
+from controlplane.apiserver.resources import batch, core
 from controlplane.apiserver.strategies import cluster, gates, storage, workloads
 from tests.controlplane.apiserver.server import run
 
@@ -94,6 +97,19 @@ def test_a_status_without_labels_leaves_those_of_the_template(tmp_path: Path, pa
         assert changed["metadata"]["labels"].items() >= {"a": "b"}.items()
 
     run(tmp_path, test)
+
+
+@pytest.mark.parametrize("row", [batch.JOB, core.POD, core.REPLICATION_CONTROLLER], ids=lambda row: row.kind.kind)
+def test_the_last_touch_of_a_status_changes_nothing_of_what_is_stored(row: Resource) -> None:
+    """It may have been stored without a default of today, and others read it."""
+    pod = {"containers": [{"name": "c", "image": "i"}], "resources": {"limits": {"cpu": "1"}}}
+    head = {"kind": row.kind.kind, "apiVersion": row.kind.api_version}
+    old = {**head, "metadata": {"name": "x"}, "spec": pod if row is core.POD else {"template": {"spec": pod}}}
+    before, new = copy(old), {**head, "metadata": {"name": "x"}, "status": {}}
+    row.strategy.prepare_status(new, old)
+    row.strategy.finish(new)
+    assert old == before
+    assert new["spec"] != before["spec"]
 
 
 def test_a_pod_asks_for_what_a_limit_range_gives_its_containers(tmp_path: Path) -> None:
