@@ -1,4 +1,4 @@
-"""What a list or watch asks for: resourceVersion rules and limits."""
+"""What a list or watch asks for: which objects, resourceVersion rules and limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from apimachinery import errors
 from apimachinery.errors import FieldError
 from apimachinery.numerals import INT64, whole
+from controlplane.apiserver.cache import select
+from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.request import Request
 from controlplane.apiserver.router import is_true
 
@@ -57,6 +59,13 @@ def parse(request: Request, watch: bool) -> ListOptions:
         bookmarks=is_true(request.query, "allowWatchBookmarks"),
         initial_events=initial,
     )
+
+
+async def selection(request: Request) -> Selection:
+    """Which objects a request is about, by its path and its selectors. Raises BadRequest and SelectorError."""
+    kind = request.served
+    labels, fields = request.param("labelSelector"), request.param("fieldSelector")
+    return await select.parsed(kind, request.catalog.of(kind).fields, request.space, request.name, labels, fields)
 
 
 def _integer(request: Request, key: str) -> int:

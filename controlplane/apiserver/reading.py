@@ -11,13 +11,10 @@ import orjson
 from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
-from apimachinery.selectors import SelectorError
 from controlplane.apiserver import defaults, listing, measures, pages, router
-from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.collection import Collection
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
-from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.encoding import Format, Negotiate
 from controlplane.apiserver.listing import ListOptions
@@ -63,17 +60,8 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=False)
-        entries, metadata = await pages.page(self._registry, kind, options, await self._selection(request))
+        entries, metadata = await pages.page(self._registry, kind, options, await listing.selection(request))
         return await many(kind, entries, metadata, format)
-
-    async def _selection(self, request: Request) -> Selection:
-        kind = request.served
-        labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        try:
-            known = request.catalog.of(kind).fields
-            return await select.parsed(kind, known, request.space, request.name, labels, fields)
-        except SelectorError as error:
-            raise errors.BadRequest(str(error)) from error
 
     # --- watch ---
 
@@ -81,7 +69,7 @@ class Reading:
         kind = request.served
         format = self._negotiate(request)
         options = listing.parse(request, watch=True)
-        selection = await self._selection(request)
+        selection = await listing.selection(request)
         collection = self._registry.collection(kind)
         if options.revision is None:
             await self._registry.fresh()

@@ -12,7 +12,6 @@ from apimachinery import errors, jsontext
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing, pages
-from controlplane.apiserver.cache import select
 from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.encoding import Format, Negotiate
 from controlplane.apiserver.formats.media import APPLY_YAML, PLAIN_PATCHES
@@ -162,11 +161,9 @@ class Writing:
         kind, format = request.served, self._negotiate(request)
         options = listing.parse(request, watch=False)
         context = await delete_context(request)
-        storage, namespace = self._storage(kind), request.space
+        storage = self._storage(kind)
         context.warnings.extend(self._registry.strategy(storage).warn_deleted(context.options))
-        labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        selection = await select.parsed(kind, request.catalog.of(kind).fields, namespace, "", labels, fields)
-        entries, listed = await pages.page(self._registry, storage, options, selection)
+        entries, listed = await pages.page(self._registry, storage, options, await listing.selection(request))
         for entry in entries:
             with contextlib.suppress(errors.NotFound):
                 await self._registry.delete_entry(storage, entry.namespace, entry.name, context)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from apimachinery import errors
 from apimachinery.kinds import COMPONENT_STATUS
 from apimachinery.objects import Obj
-from controlplane.apiserver.cache import select
+from controlplane.apiserver import listing
+from controlplane.apiserver.cache.select import Selection
 from controlplane.apiserver.request import Answer, Request
 from controlplane.apiserver.streams import backend
 
@@ -34,8 +35,7 @@ class Components:
         return Answer(200, await self._status(request.name), COMPONENT_STATUS)
 
     async def list(self, request: Request) -> Answer:
-        labels, fields = request.param("labelSelector"), request.param("fieldSelector")
-        selection = select.parse(COMPONENT_STATUS, request.catalog.of(COMPONENT_STATUS).fields, "", "", labels, fields)
+        selection = await listing.selection(request)
         names = [name for name in (*PORTS, STORE) if _selected(name, selection)]
         items = await asyncio.gather(*map(self._status, names))
         kind = {"kind": "ComponentStatusList", "apiVersion": COMPONENT_STATUS.api_version}
@@ -64,7 +64,7 @@ class Components:
         return answer.head.status, await answer.text(limit=1000)
 
 
-def _selected(name: str, wanted: select.Selection) -> bool:
+def _selected(name: str, wanted: Selection) -> bool:
     obj = {"metadata": {"name": name}}
     labelled = wanted.labels is None or wanted.labels.matches({})
     return labelled and wanted.name in ("", name) and wanted.fits(obj)

@@ -12,7 +12,7 @@ from apimachinery.kinds import NODE, NODE_METRICS, POD, POD_METRICS, Kind
 from apimachinery.kit.tasks import is_set_within
 from apimachinery.objects import Obj, condition_holds, labels, name, namespace
 from apimachinery.timestamps import format_time, now
-from controlplane.apiserver.cache import select
+from controlplane.apiserver import listing
 from controlplane.apiserver.request import Answer, Handler, Request
 from controlplane.apiserver.streams.usage import PERIOD, SOON, Meter, Usage
 
@@ -77,14 +77,7 @@ class Metrics:
 
     async def list(self, request: Request) -> Answer:
         kind = request.served
-        wanted = select.parse(
-            kind,
-            request.catalog.of(kind).fields,
-            request.namespace,
-            "",
-            request.param("labelSelector"),
-            request.param("fieldSelector"),
-        )
+        wanted = await listing.selection(request)
         selected = self._registry.collection(POD if kind is POD_METRICS else NODE).select(wanted)
         items = [told for entry in selected if (told := self._told(kind, entry.obj)) is not None]
         body = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": {}, "items": items}

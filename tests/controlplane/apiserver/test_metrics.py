@@ -199,7 +199,7 @@ def test_a_list_of_pods_costs_what_they_are_and_knows_all_their_containers() -> 
         catalog.add(row)
     pods = SimpleNamespace(select=lambda wanted: [SimpleNamespace(obj=shown)])
     registry = cast(Registry, SimpleNamespace(collection=lambda kind: pods, subscribe=lambda *_: None))
-    request = SimpleNamespace(served=POD_METRICS, namespace="ns", catalog=catalog, param=lambda name: "")
+    request = SimpleNamespace(served=POD_METRICS, space="ns", name="", catalog=catalog, param=lambda name: "")
     answer = asyncio.run(Metrics(registry, Known()).list(cast(Request, request)))
     told = cast(Any, answer).obj["items"]
     assert [[c["name"] for c in one["containers"]] for one in told] == [["a", "b", "side"]]
