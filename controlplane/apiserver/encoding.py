@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+import orjson
+
 from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
+from controlplane.apiserver.formats.media import JSON
 from controlplane.apiserver.request import Request
 
 
@@ -37,3 +40,10 @@ class Format(Protocol):
 
 # None: plain JSON of the version that is stored, which the core serves from stored bytes. Raises NotAcceptable.
 Negotiate = Callable[[Request], "Format | None"]
+
+
+def encoded(format: Format | None, kind: Kind | None, obj: Obj) -> tuple[bytes, str]:
+    """An object that is kept nowhere as bytes, and the media type of what it is now."""
+    if format is None:
+        return orjson.dumps(obj), JSON
+    return format.one(kind, obj), format.content_type

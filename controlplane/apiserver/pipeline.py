@@ -8,8 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-import orjson
-
 from apimachinery import errors
 from apimachinery.kinds import Kind
 from apimachinery.selectors import SelectorError
@@ -17,6 +15,7 @@ from controlplane.apiserver import deadlines, measures
 from controlplane.apiserver.authn.authenticator import SPACED
 from controlplane.apiserver.authz.chain import refusal
 from controlplane.apiserver.authz.refusals import Refusals
+from controlplane.apiserver.encoding import encoded
 from controlplane.apiserver.formats.negotiate import of_refusal
 from controlplane.apiserver.reading import Reading
 from controlplane.apiserver.replies import missing_page, not_allowed, nothing_there, unwatchable
@@ -182,13 +181,11 @@ class Pipeline:
 
     def _encode_answer(self, request: Request, answer: Answer) -> Response:
         format = self._edge.negotiate(request)
-        if format is None:
-            body, content_type = orjson.dumps(answer.obj), "application/json"
-        elif answer.kind is not None and answer.obj.get("kind") == answer.kind.list_kind:
+        if format is not None and answer.kind is not None and answer.obj.get("kind") == answer.kind.list_kind:
             pieces = format.many(answer.kind, answer.obj["items"], answer.obj["metadata"])
             body, content_type = b"".join(pieces), format.content_type
         else:
-            body, content_type = format.one(answer.kind, answer.obj), format.content_type
+            body, content_type = encoded(format, answer.kind, answer.obj)
         return Response(answer.status, body, content_type, answer.headers, tuple(request.warnings))
 
     def _account(self, request: Request, response: Response | Hijacked, seconds: float) -> None:
@@ -229,10 +226,7 @@ def status_response(error: errors.ApiError, request: Request | None = None) -> R
     if token:
         status["metadata"] = {"continue": token}
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
-    format = of_refusal(request)
-    body, content_type = orjson.dumps(status), "application/json"
-    if format is not None:
-        body, content_type = format.one(None, status), format.content_type
+    body, content_type = encoded(of_refusal(request), None, status)
     warnings = tuple(request.warnings) if request is not None else ()
     return Response(error.status_code, body, content_type, headers, warnings)
 

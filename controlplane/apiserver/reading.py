@@ -17,6 +17,7 @@ from controlplane.apiserver.cache.entry import Entry
 from controlplane.apiserver.cache.events import BOOKMARK, ERROR, Event
 from controlplane.apiserver.cache.watcher import Watcher
 from controlplane.apiserver.encoding import Format, Negotiate
+from controlplane.apiserver.formats.media import JSON
 from controlplane.apiserver.listing import ListOptions
 from controlplane.apiserver.offloop import LARGE, off_loop
 from controlplane.apiserver.registry import Registry
@@ -75,9 +76,9 @@ class Reading:
             await self._registry.fresh()
         watcher = Watcher(kind, selection, format, request.catalog.of(kind).custom)
         failure = self._begin(collection, watcher, options)
-        stream = format.stream_type if format else "application/json"
+        stream = format.stream_type if format else JSON
         # Over a WebSocket each event is a message of its own.
-        socket = Socket(format.messages if format else bytes.splitlines, text=stream == "application/json")
+        socket = Socket(format.messages if format else bytes.splitlines, text=stream == JSON)
         return Response(200, self._stream(collection, watcher, options, failure), stream, socket=socket)
 
     def _begin(self, collection: Collection, watcher: Watcher, options: ListOptions) -> Obj | None:

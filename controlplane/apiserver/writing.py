@@ -13,7 +13,7 @@ from apimachinery.kinds import Kind
 from apimachinery.objects import Obj
 from controlplane.apiserver import codec, listing, pages
 from controlplane.apiserver.cache.entry import Entry
-from controlplane.apiserver.encoding import Format, Negotiate
+from controlplane.apiserver.encoding import Format, Negotiate, encoded
 from controlplane.apiserver.formats.media import APPLY_YAML, PLAIN_PATCHES
 from controlplane.apiserver.offloop import off_loop
 from controlplane.apiserver.options import delete_context, write_context
@@ -186,6 +186,5 @@ def _success(kind: Kind, entry: Entry, format: Format | None, warnings: tuple[st
     details["kind"] = kind.plural
     details["uid"] = entry.obj["metadata"]["uid"]
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-    if format is None:
-        return Response(200, orjson.dumps(status), warnings=warnings)
-    return Response(200, format.one(None, status), format.content_type, warnings=warnings)
+    body, content_type = encoded(format, None, status)
+    return Response(200, body, content_type, warnings=warnings)
