@@ -94,8 +94,8 @@ def _parsed(
 
     def apply(old: Obj | None) -> Obj:
         assert old is not None
-        # The new one may share with it, and is put in order in place; only a refusal wants to read it again.
-        before = orjson.dumps(old)
+        # The new one may share with it, and is put in order in place; a refusal alone wants one of the two again.
+        before = b"" if custom else orjson.dumps(old)
         new = work(old)
         # What a retry finds is told once.
         del context.warnings[:]
