@@ -56,9 +56,10 @@ class Known:
     def _copied(self) -> _List:
         """The list up to here: another one goes on otherwise."""
         copied = _List()
-        before = [(at, name, kind) for name, many in self._list.types.items() for at, kind in many if at < self._length]
-        for _, name, kind in sorted(before, key=lambda each: each[0]):
-            copied.add(name, kind)
+        copied.length = self._length
+        for name, many in self._list.types.items():
+            if before := [each for each in many if each[0] < self._length]:
+                copied.types[name] = before
         return copied
 
 
