@@ -64,7 +64,7 @@ def host_of(pod: Obj) -> str:
 
 def log_query(query: Query, pod: str) -> list[tuple[str, str]]:
     """The agent's parameters for a log request. Raises BadRequest, and Invalid as upstream's PodLogOptions."""
-    numbers = {key: listing.int64(text) for key in LOG_NUMBERS if (text := first(query, key))}
+    numbers = {key: listing.int64(first(query, key)) for key in LOG_NUMBERS if key in query}
     since = first(query, "sinceTime")
     if since and (wrong := _not_a_time(since)):
         raise errors.BadRequest(f'parsing time "{since}"{wrong}')

@@ -47,6 +47,9 @@ def test_log_options_are_checked_as_upstream(query, message):
     ("query", "message"),
     [
         ({"tailLines": ["1_0"]}, 'strconv.ParseInt: parsing "1_0": invalid syntax'),
+        ({"tailLines": [""]}, 'strconv.ParseInt: parsing "": invalid syntax'),
+        ({"sinceSeconds": [""]}, 'strconv.ParseInt: parsing "": invalid syntax'),
+        ({"limitBytes": ["", "1"]}, 'strconv.ParseInt: parsing "": invalid syntax'),
         ({"sinceTime": ["soon"]}, 'parsing time "soon" as "2006-01-02T15:04:05Z07:00": cannot parse "soon" as "2006"'),
         *(
             ({"sinceTime": [text]}, f'parsing time "{text}": {what} out of range')
