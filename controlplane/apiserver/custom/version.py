@@ -16,11 +16,11 @@ from controlplane.apiserver.catalog.strategy import OWN_METADATA, Strategy, Warn
 from controlplane.apiserver.custom.conversion import Converter, relabelled
 from controlplane.apiserver.offloop import off_loop, on_loop
 from controlplane.apiserver.registry.size import LIMIT
+from controlplane.apiserver.rules.metadata import STANDARD_FINALIZERS
 from controlplane.apiserver.structural.custom import CustomSchema, Malformed
 
 log = logging.getLogger(__name__)
 
-_STANDARD_FINALIZERS = frozenset(("orphan", "foregroundDeletion", "kubernetes"))
 _ENDING = "create not allowed while custom resource definition is terminating"
 # How long objects of a list may be looked at before others have their turn.
 _TURN_SECONDS = 0.005
@@ -203,7 +203,7 @@ def finalizer_warnings(new: Obj, old: Obj | None) -> Iterable[str]:
     for name in sorted(set(new["metadata"].get("finalizers") or ()) - before):
         for text in formats.qualified_name(name):
             yield f'metadata.finalizers: "{name}": {text}'
-        if "/" in name or name in _STANDARD_FINALIZERS:
+        if "/" in name or name in STANDARD_FINALIZERS:
             continue
         better = " including a path (/)" if "." in name else ""
         yield (
