@@ -45,7 +45,7 @@ def ordered(merged: list[Any], wanted: list[Any], known: list[Any], merge_key: s
     named: list[tuple[int, Any]] = []
     others: list[tuple[int, Any]] = []
     for item in merged:
-        token = _token(identity(item, merge_key))
+        token = exactly(identity(item, merge_key))
         where = rank.get(token)
         if where is None:
             others.append((place.get(token, -1), item))
@@ -70,12 +70,12 @@ def _by_rank(ranked: list[tuple[int, Any]]) -> list[Any]:
     return [item for _, item in done]
 
 
-def _weave(left: list[Any], right: list[Any], place: dict[Any, int], merge_key: str) -> list[Any]:
+def _weave(left: list[Any], right: list[Any], place: dict[Hashable, int], merge_key: str) -> list[Any]:
     woven: list[Any] = []
     i = j = 0
     while i < len(left) and j < len(right):
-        before = place.get(_token(identity(left[i], merge_key)), -1)
-        after = place.get(_token(identity(right[j], merge_key)), -1)
+        before = place.get(exactly(identity(left[i], merge_key)), -1)
+        after = place.get(exactly(identity(right[j], merge_key)), -1)
         if before >= 0 and after >= 0 and before < after:
             woven.append(left[i])
             i += 1
@@ -85,18 +85,12 @@ def _weave(left: list[Any], right: list[Any], place: dict[Any, int], merge_key: 
     return woven + left[i:] + right[j:]
 
 
-def _token(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        return (type(value), go_text(value))
-    return (type(value), value)
-
-
-def _ranks(items: list[Any], merge_key: str) -> dict[Any, int]:
-    ranks: dict[Any, int] = {}
+def _ranks(items: list[Any], merge_key: str) -> dict[Hashable, int]:
+    ranks: dict[Hashable, int] = {}
     for index, item in enumerate(items):
         if merge_key and (not isinstance(item, dict) or merge_key not in item):
             continue
-        ranks.setdefault(_token(item[merge_key] if merge_key else item), index)
+        ranks.setdefault(exactly(item[merge_key] if merge_key else item), index)
     return ranks
 
 
