@@ -49,6 +49,8 @@ def unlike(left: Any, right: Any) -> set[tuple[int, int]]:
     """Of JSON values that Python takes for equal the parts that are not alike, with all that these lie in: the ids of
     both sides. In one pass, for who goes down to them."""
     found: set[tuple[int, int]] = set()
+    if left is right:
+        return found
     if not isinstance(left, dict) or dumps(left) != dumps(right):
         _differs(left, right, found)
     return found
