@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from apimachinery.objects import Obj
 from apimachinery.selectors import parse_labels
 from apimachinery.timestamps import format_time
+from controlplane.controllers.context import Informers
 from controlplane.controllers.horizontal.behavior import Bounds, History, limited
+from controlplane.controllers.horizontal.controller import HorizontalController
 from controlplane.controllers.horizontal.plan import Decision, Look, Measured, Unpicked, plan
 from controlplane.controllers.horizontal.replicas import Metric
 from controlplane.controllers.horizontal.rivals import Rivals
@@ -217,6 +220,19 @@ def test_a_target_whose_pods_are_not_known_is_left_as_it_is() -> None:
     assert {note.message for note in found.notes} == {"selector is required"}
     (ambiguous, _) = Unpicked("AmbiguousSelector", "two have them").notes()
     assert (ambiguous.reason, ambiguous.message) == ("AmbiguousSelector", "two have them")
+
+
+def test_pods_are_not_known_where_there_is_no_selector_that_can_be_read() -> None:
+    context: Any = SimpleNamespace(client=None, informers=Informers(cast(Any, None)))
+    controller = HorizontalController(context)
+    pods, why = controller._picked(hpa(cpu()), "a in (b")
+    assert not pods and why is not None and why.reason == "InvalidSelector"
+    read = "couldn't convert selector into a corresponding internal selector object: unable to parse requirement: "
+    assert why.message.startswith(read) and {note.message for note in why.notes()} == {why.message}
+    assert [note.reason for note in why.notes()] == ["InvalidSelector", "FailedComputeMetricsReplicas"]
+    pods, why = controller._picked(hpa(cpu()), "")
+    assert not pods and why is not None and why.notes()[0].reason == "SelectorRequired"
+    assert controller._picked(hpa(cpu()), "a in (b)") == ([], None)
 
 
 LOADS = st.lists(st.integers(0, 400), min_size=1, max_size=40)
