@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from apimachinery.errors import Conflict, Unreachable, shortened
+from apimachinery.errors import Conflict, Unreachable
 from apimachinery.kit import metrics
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,6 @@ BACKOFF_FIRST = 0.005
 BACKOFF_MAX = 1000.0
 # Seconds between tries while the API server cannot be reached.
 AWAY_PAUSE = 0.5
-# What is logged of a failure: others' servers and objects may have a say in its text (characters).
-_LONGEST = 4096
 
 _WAITED = metrics.histogram(
     "workqueue_queue_duration_seconds",
@@ -175,7 +173,7 @@ class WorkQueue(Generic[K]):
                     self._name,
                     key,
                     pause,
-                    shortened(str(error), _LONGEST),
+                    error,
                     exc_info=log.isEnabledFor(logging.DEBUG),
                 )
             finally:

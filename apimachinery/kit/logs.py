@@ -16,6 +16,13 @@ _LETTERS = {
     logging.ERROR: "E",
     logging.CRITICAL: "F",
 }
+# Characters of a message, and of what is told of an exception: others' servers and objects may have a say in both.
+_LONGEST_MESSAGE, _LONGEST_EXCEPTION = 8192, 32768
+
+
+def _bounded(text: str, most: int) -> str:
+    """A text, or its beginning and its end: which of the two says more is not known."""
+    return text if len(text) <= most else f"{text[: most // 2]} ... {text[-(most // 2) :]}"
 
 
 class _LineFormatter(logging.Formatter):
@@ -27,9 +34,10 @@ class _LineFormatter(logging.Formatter):
         clock = time.strftime("%m%d %H:%M:%S", time.localtime(record.created))
         micros = int(record.created % 1 * 1_000_000)
         letter = _LETTERS.get(record.levelno, "I")
-        line = f"{letter}{clock}.{micros:06d} {self._component} {record.name}] {record.getMessage()}"
+        line = f"{letter}{clock}.{micros:06d} {self._component} {record.name}] "
+        line += _bounded(record.getMessage(), _LONGEST_MESSAGE)
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            line += "\n" + _bounded(self.formatException(record.exc_info), _LONGEST_EXCEPTION)
         return line
 
 

@@ -47,22 +47,6 @@ def test_a_failed_key_is_retried_and_the_others_are_not_held_up() -> None:
     asyncio.run(scenario())
 
 
-def test_a_failure_is_not_told_at_any_length(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario() -> None:
-        queue: WorkQueue[str] = WorkQueue()
-
-        async def work(key: str) -> None:
-            queue.shut_down()
-            raise RuntimeError("because " + "x" * 1_000_000)
-
-        queue.add("a")
-        await asyncio.wait_for(queue.run_workers(1, work), SECONDS)
-
-    asyncio.run(scenario())
-    (told,) = (record.getMessage() for record in caplog.records if "failed, again" in record.getMessage())
-    assert "because xxx" in told and len(told) < 5000
-
-
 def test_of_several_delays_the_earliest_counts() -> None:
     async def scenario() -> None:
         queue: WorkQueue[str] = WorkQueue()

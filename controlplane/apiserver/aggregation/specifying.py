@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from apimachinery.errors import shortened
 from apimachinery.objects import Obj, dumps, loads
 from apimachinery.workqueue import WorkQueue
 from controlplane.apiserver.aggregation.dialling import Asker, Unreached, Untrusting
@@ -23,8 +22,6 @@ _ANSWER_SECONDS = 60.0
 # twice as late each time, up to an hour.
 _FIRST_SECONDS, _AGAIN_SECONDS, _BACKOFF_MAX = 1.0, 60.0, 3600.0
 _LARGEST = 64 << 20
-# Of what is wrong with it (characters).
-_LONGEST_TOLD = 4096
 
 
 class Unspecified(Exception):
@@ -134,8 +131,7 @@ class Specifying:
         try:
             told = await asyncio.to_thread(_part, body, f"{remote.root}/") if body else {}
         except ValueError as error:
-            text = shortened(str(error), _LONGEST_TOLD)
-            log.warning("what APIService %s says at /openapi/v2 is left out: %s", remote.name, text)
+            log.warning("what APIService %s says at /openapi/v2 is left out: %s", remote.name, error)
         return replace(before, swagger=told, tags=(before.tags[0], tag))
 
     async def _asked(self, remote: Remote, target: str, tag: str) -> tuple[bytes, str] | None:
