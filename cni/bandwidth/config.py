@@ -33,9 +33,8 @@ def parse(request: Request) -> Bounds:
 
     CniError(2) for settings this plugin lacks, CniError(6) and (7) for wrong ones.
     """
-    asked = capabilities.given(request, "bandwidth", {"bandwidth"}).get("bandwidth") or {}
-    if not isinstance(asked, Mapping):
-        raise CniError(types.DECODING_FAILURE, "runtimeConfig.bandwidth is not an object")
+    capabilities.given(request, "bandwidth", {"bandwidth"})
+    asked = request.section("runtimeConfig", "bandwidth")
     for key in _UNSUPPORTED:
         if asked.get(key) or request.config.get(key):
             raise CniError(types.UNSUPPORTED_FIELD, f"{key} is not supported by this plugin: it bounds every packet")

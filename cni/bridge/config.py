@@ -63,7 +63,7 @@ def parse(request: Request) -> Config:
         masquerade=_flag(given, "ipMasq"),
         masquerade_by=_masquerade_by(given),
         vlans=vlan.parse(given),
-        dns=_dns(given),
+        dns=_dns(request.section("dns")),
     )
     if config.left_down and ipam.kind(request):
         text = "cannot use IPAM when disableContainerInterface is set: who has no interface has no address"
@@ -104,10 +104,7 @@ def _runtime(request: Request) -> Mapping[str, Any]:
     return capabilities.given(request, "bridge", known)
 
 
-def _dns(given: Mapping[str, Any]) -> dict[str, Any]:
-    dns = given.get("dns") or {}
-    if not isinstance(dns, Mapping):
-        raise CniError(types.DECODING_FAILURE, f"dns: {dns!r} is not an object")
+def _dns(dns: Mapping[str, Any]) -> dict[str, Any]:
     return {key: dns[key] for key in _DNS if dns.get(key)}
 
 

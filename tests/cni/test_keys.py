@@ -143,6 +143,8 @@ def test_loopback_acts_on_no_capability() -> None:
         *((plugin, {"runtimeConfig": 7}) for plugin in PARSE),
         *((plugin, {"args": wrong}) for plugin in ("bridge", "host-local") for wrong in ("mac", {"cni": [1]})),
         ("bridge", {"ipam": ["x"]}),
+        ("bridge", {"dns": ["x"]}),
+        ("bandwidth", {"runtimeConfig": {"bandwidth": 7}}),
     ],
 )
 def test_what_has_to_be_an_object_is_one(plugin: str, wrong: dict[str, Any]) -> None:
