@@ -241,8 +241,8 @@ class Nft:
 
 def has_table(family: int, name: str) -> bool:
     """Whether there is such a table in this thread's network namespace (family as `netlink.elements` has it). Needs no
-    libnftables; blocks for some microseconds, or until the kernel is done with another's transaction. Raises
-    OSError."""
+    libnftables; blocks for a fraction of a millisecond, or until the kernel is done with another's transaction and has
+    destroyed what that took away (5 ms). Raises OSError."""
     try:
         with Netlink(protocol=elements.NETFILTER) as kernel:
             return kernel.ask(elements.get_table(family, name), lambda _: True)
