@@ -188,6 +188,8 @@ def test_a_program_that_changed_is_read_anew_by_the_same_process(
         first = await forks.start(daemon(tmp_path))
         await until(lambda: processes.arguments(first)[2:3] == ("tests.lab.waits",))
         (server,) = processes.fork_servers(LAB)
+        # After each answer it looks whether the program has changed, too; then it sleeps until it is asked.
+        await until(lambda: Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[0] == "S")
         waits = copy / "tests" / "lab" / "waits.py"
         waits.write_text(waits.read_text().replace('"waits"', '"waits anew"'))
         os.utime(waits, ns=(1, 1))
