@@ -1,4 +1,4 @@
-"""A gRPC server at a unix socket, for whoever registers with the agent."""
+"""A gRPC server at a unix socket, for whoever registers with the agent or asks it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Protobuf by field numbers, for the few messages that CRI's stubs do not hold: containerd's own, those of gRPC's
-health protocol, of plugins that register, of DRA drivers and of device plugins.
+health protocol, of plugins that register, of DRA drivers and device plugins, and of who asks for pods' devices.
 
 Here, too, those of containerd's event service. Field numbers: containerd `api/services/events/v1/events.proto` and
 `api/events/{task,container}.proto`.
