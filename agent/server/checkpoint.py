@@ -14,7 +14,7 @@ from agent.server.containers import Refused, find_pod
 from agent.view import RuntimeView
 from apimachinery import objects
 from apimachinery.kit.http import web
-from apimachinery.numerals import INT64, whole
+from apimachinery.numerals import int64
 
 _LISTS = ("containers", "initContainers", "ephemeralContainers")
 
@@ -50,7 +50,7 @@ def _failed(namespace: str, pod: str, container: str, why: str) -> Refused:
 def _timeout(request: web.BaseRequest) -> int:
     """Seconds, of several the last; no more than usual is as usual."""
     given = request.query.getall("timeout", [])
-    number = whole(given[-1]) if given else 0
-    if number is None or not -INT64 <= number < INT64:
+    number = int64(given[-1]) if given else 0
+    if number is None:
         raise Refused(404, "cannot parse value of timeout parameter")
     return number
