@@ -79,13 +79,13 @@ def options(data: bytes) -> Options:
 
 def devices(data: bytes) -> dict[str, Offered]:
     """Of a ListAndWatchResponse: every device by id. Raises WireError."""
-    listed = (list(fields(each)) for each in bytes_of(list(fields(data)), 1))
+    listed = (list(fields(each)) for each in bytes_of(fields(data), 1))
     return {text_of(found, 1): Offered(text_of(found, 2) == HEALTHY, _near(bytes_of(found, 3))) for found in listed}
 
 
 def _near(topology: Sequence[bytes]) -> tuple[int, ...]:
     """A node whose number is not said is node 0."""
-    nodes = (dict(fields(node)).get(1, 0) for each in topology for node in bytes_of(list(fields(each)), 1))
+    nodes = (dict(fields(node)).get(1, 0) for each in topology for node in bytes_of(fields(each), 1))
     return tuple(node for node in nodes if isinstance(node, int))
 
 
@@ -106,12 +106,12 @@ def preferred_request(available: Sequence[str], included: Sequence[str], size: i
 
 def preferred(data: bytes) -> tuple[str, ...]:
     """The devices a plugin would have a container get. Raises WireError."""
-    return tuple(each for answer in bytes_of(list(fields(data)), 1) for each in texts_of(list(fields(answer)), 1))
+    return tuple(each for answer in bytes_of(fields(data), 1) for each in texts_of(fields(answer), 1))
 
 
 def allocated(data: bytes) -> Given | None:
     """What one container gets; None where the plugin answered for none. Raises WireError."""
-    answers = bytes_of(list(fields(data)), 1)
+    answers = bytes_of(fields(data), 1)
     if not answers:
         return None
     found = list(fields(answers[0]))
@@ -122,7 +122,7 @@ def allocated(data: bytes) -> Given | None:
         tuple((text_of(m, 1), text_of(m, 2), bool(dict(m).get(3))) for m in mounts),
         tuple((text_of(n, 1), text_of(n, 2), text_of(n, 3)) for n in nodes),
         _map(bytes_of(found, 4)),
-        tuple(text_of(list(fields(each)), 1) for each in bytes_of(found, 5)),
+        tuple(text_of(fields(each), 1) for each in bytes_of(found, 5)),
     )
 
 

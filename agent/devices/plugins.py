@@ -45,14 +45,17 @@ class _Resource:
     endpoint: str = ""
     channel: Channel | None = None
     options: Options = field(default_factory=Options)
-    devices: dict[str, bool] = field(default_factory=dict)
-    """Whether each is healthy."""
     offered: dict[str, Offered] = field(default_factory=dict)
     """What was last said of each, also by a plugin that is gone."""
     task: asyncio.Task[None] | None = None
     gone_at: float = 0.0
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of whoever gives devices of it away."""
+
+    @property
+    def devices(self) -> dict[str, bool]:
+        """Whether each is healthy: of a plugin that is gone none is."""
+        return {each: device.healthy and not self.gone_at for each, device in self.offered.items()}
 
 
 class DevicePlugins:
@@ -149,7 +152,6 @@ class DevicePlugins:
         """Its list of devices, for as long as it is told."""
         try:
             async for offered in channel.stream(_SERVICE + "ListAndWatch", b"", plugin_messages.devices):
-                known.devices = {each: device.healthy for each, device in offered.items()}
                 known.offered, known.gone_at = offered, 0.0
                 self._tell()
         except (CriError, WireError) as error:
@@ -157,7 +159,6 @@ class DevicePlugins:
         self._lost(known)
 
     def _lost(self, known: _Resource) -> None:
-        known.devices = dict.fromkeys(known.devices, False)
         known.gone_at = time.monotonic()
         self._tell()
 
@@ -177,7 +178,7 @@ class DevicePlugins:
     def healthy(self) -> Iterator[PluginDevice]:
         """Every device that can be given away or is."""
         for name, known in sorted(self._resources.items()):
-            yield from self._shown(name, (each for each in sorted(known.devices) if known.devices[each]))
+            yield from self._shown(name, (each for each, well in sorted(known.devices.items()) if well))
 
     def devices(self, uid: str, container: str) -> Iterator[PluginDevice]:
         """Those that a container has."""
