@@ -105,24 +105,27 @@ class Claims:
 
     def held(self, pod: Obj, container: Obj) -> list[Held]:
         """The claims of a container that something is prepared of, each once."""
-        asked = {claim: None for claim, _ in _asked(pod, container)}
-        found = (self._held.get((podspec.namespace(pod), claim)) for claim in asked)
-        return [held for held in found if held is not None and podspec.uid(pod) in held.pods]
+        asked = dict.fromkeys(claim for claim, _ in _asked(pod, container))
+        found = (self._of(pod, claim) for claim in asked)
+        return [held for held in found if held is not None]
 
     def asked(self, pod: Obj, container: Obj) -> dict[str, list[str]]:
         """What a container asks for, `CLAIM` or `CLAIM/REQUEST` by the names of its spec, with the ids of the devices
-        prepared of it: as upstream the first CDI device's, or DRIVER/POOL/DEVICE.
+        prepared of it: as upstream the first CDI device's, or DRIVER/POOL/DEVICE, and nothing of what has none.
         """
-        claims = {use.entry: use.claim for use in devices.uses(pod)}
         found: dict[str, list[str]] = {}
-        for entry in (container.get("resources") or {}).get("claims") or ():
-            held = self._held.get((podspec.namespace(pod), claims.get(entry["name"]) or ""))
-            if held is None or podspec.uid(pod) not in held.pods:
+        for entry, claim, request in _entries(pod, container):
+            if (held := self._of(pod, claim)) is None:
                 continue
-            request = entry.get("request") or ""
             ids = (one.cdi[0] if one.cdi else f"{of}/{one.pool}/{one.name}" for of, one in held.devices(request))
-            found[f"{entry['name']}/{request}" if request else entry["name"]] = list(dict.fromkeys(ids))
+            if told := list(dict.fromkeys(ids)):
+                found[f"{entry}/{request}" if request else entry] = told
         return found
+
+    def _of(self, pod: Obj, claim: str) -> Held | None:
+        """A claim, where it is this pod's, too."""
+        held = self._held.get((podspec.namespace(pod), claim))
+        return held if held is not None and podspec.uid(pod) in held.pods else None
 
     async def _wanted(self, pod: Obj, use: devices.Use) -> Held:
         """What the claim's allocation asks of this node. Raises DeviceError."""
@@ -208,14 +211,19 @@ def _uses(pod: Obj) -> Iterator[devices.Use]:
 
 def _asked(pod: Obj, container: Obj) -> Iterator[tuple[str, str]]:
     """(claim, request) for what a container asks for; a request "" is all of the claim."""
-    claims = {use.entry: use.claim for use in devices.uses(pod)}
-    for entry in (container.get("resources") or {}).get("claims") or ():
-        if claim := claims.get(entry["name"]):
-            yield claim, entry.get("request") or ""
+    yield from ((claim, request) for _, claim, request in _entries(pod, container))
     told = (pod.get("status") or {}).get("extendedResourceClaimStatus") or {}
     for mapping in told.get("requestMappings") or ():
         if mapping.get("containerName") == container["name"]:
             yield devices.extended(pod), mapping.get("requestName") or ""
+
+
+def _entries(pod: Obj, container: Obj) -> Iterator[tuple[str, str, str]]:
+    """The same of what its spec names, each with the name there; not of a claim that is not made yet."""
+    claims = {use.entry: use.claim for use in devices.uses(pod)}
+    for entry in (container.get("resources") or {}).get("claims") or ():
+        if claim := claims.get(entry["name"]):
+            yield entry["name"], claim, entry.get("request") or ""
 
 
 def _by_driver(held: Iterable[Held]) -> dict[str, list[Held]]:

@@ -22,7 +22,7 @@ async def test_devices_are_what_their_plugin_said_last_and_those_of_claims_unkno
     file.write_bytes(state.dump([held]))
     claims = Claims(None, file, Drivers(None, "n"))
     claims.load()
-    entries = [{"name": "g", "request": "r"}, {"name": "g", "request": "s"}, {"name": "g"}, {"name": "other"}]
+    entries = [{"name": "g", "request": request} for request in ("r", "s", "nothing", "")] + [{"name": "other"}]
     asks = container("c", resources={"claims": entries})
     uses = [{"name": "g", "resourceClaimName": "gpus"}, {"name": "other", "resourceClaimName": "not-prepared"}]
     subject = pod("p", containers=[asking("a", 2), container("b"), asks], resourceClaims=uses)
