@@ -14,11 +14,14 @@ from agent.cri.errors import CriError
 from agent.cri.heard import LIST_SECONDS, QUICK_SECONDS, Heard
 from agent.cri.model import Container, ExecResult, ImageInfo, RuntimeInfo
 from agent.pods.pods import Pods
+from agent.pods.worker import PodWorker
 from agent.view import ContainerRef, ContainerUsage
 from apimachinery.objects import Obj
 
 # Upstream calls the runtime down when it could not be listed for this long.
 _UNHEALTHY_SECONDS = 180.0
+# Of a pod's status what scheduler and controllers write of its claims; the agent never does.
+_OF_CLAIMS = ("resourceClaimStatuses", "extendedResourceClaimStatus", "nodeAllocatableResourceClaimStatuses")
 
 
 class View:
@@ -35,7 +38,7 @@ class View:
         self._stats = Heard(runtime.container_stats, LIST_SECONDS)
 
     def pods(self) -> list[Obj]:
-        return [{**w.pod, "status": w.status} for w in self._pods.all() if podspec.name(w.pod) and not w.life.removed]
+        return [_shown(w) for w in self._pods.all() if podspec.name(w.pod) and not w.life.removed]
 
     def find_pod(self, namespace: str, name: str, uid: str = "") -> Obj | None:
         found = [
@@ -47,8 +50,7 @@ class View:
         if not found:
             return None
         # A pod that took the place of another is the one that is meant, though the other is not cleaned away yet.
-        worker = min(reversed(found), key=lambda w: w.life.removed)
-        return {**worker.pod, "status": worker.status}
+        return _shown(min(reversed(found), key=lambda w: w.life.removed))
 
     def containers(self, pod_uid: str) -> list[ContainerRef]:
         return [_ref(c) for c in self._cache.record(pod_uid).containers]
@@ -117,6 +119,12 @@ class View:
         if since > _UNHEALTHY_SECONDS:
             return f"PLEG is not healthy: pleg was last seen active {int(since)}s ago; threshold is 3m0s"
         return ""
+
+
+def _shown(worker: PodWorker) -> Obj:
+    """With the status as it is reported, and with what others say in it of the pod's claims."""
+    told = worker.pod.get("status") or {}
+    return {**worker.pod, "status": {**worker.status, **{key: told[key] for key in _OF_CLAIMS if key in told}}}
 
 
 def _ref(container: Container) -> ContainerRef:

@@ -441,6 +441,17 @@ async def test_a_pod_whose_devices_could_not_be_given_is_not_started_without(age
     assert tries == [0, 0, 0]
 
 
+@live
+async def test_what_others_say_of_a_pods_claims_is_seen_with_its_status(agent, runtime):
+    made = {"resourceClaimStatuses": [{"name": "g", "resourceClaimName": "p-g-x"}]}
+    extended = {"extendedResourceClaimStatus": {"resourceClaimName": "p-x", "requestMappings": []}}
+    agent.pods.set_pod("api", {**pod(), "status": made})
+    await until(lambda: is_ready(agent))
+    agent.pods.set_pod("api", {**pod(), "status": {**status(agent), **made, **extended}})
+    for seen in (agent.view.find_pod("default", "p"), *agent.view.pods()):
+        assert {**seen["status"], **made, **extended} == seen["status"]
+
+
 def test_devices_of_a_pod_that_nobody_knows_any_more_are_given_back(tmp_path):
     file = tmp_path / "root/dra_manager_state"
     file.parent.mkdir()
