@@ -42,7 +42,7 @@ class Observations:
     restarting: bool = False
     """All containers are being taken away to start anew (restarts)."""
     devices: Mapping[str, list[Obj]] = field(default_factory=dict)
-    """allocatedResourcesStatus of the containers that have devices."""
+    """allocatedResourcesStatus of the containers that have devices now."""
     runtime: str = SCHEME
 
 
@@ -182,11 +182,18 @@ def container_statuses(
                 _remember(status, previous.get(container["name"]))
         else:
             status = _without_runs(container, previous.get(container["name"]), waiting, seen.restarting)
-        if not init and (devices := seen.devices.get(container["name"])):
+        last = (previous.get(container["name"]) or {}).get("allocatedResourcesStatus") or []
+        if devices := _devices(seen.devices.get(container["name"]) or [], last):
             status["allocatedResourcesStatus"] = devices
         _show_waiting(pod, container, runs, status, seen, init=init)
         found.append(_init_readiness(container, status) if init else status)
     return found if init else sorted(found, key=lambda s: str(s["name"]))
+
+
+def _devices(now: list[Obj], last: list[Obj]) -> list[Obj]:
+    """What was given back at the pod's end stays as it was told last: how it was then may be why the pod ended."""
+    names = {each["name"] for each in now}
+    return [*now, *(each for each in last if each["name"] not in names)]
 
 
 def _show_waiting(

@@ -122,6 +122,21 @@ def test_a_verdict_on_the_whole_pod_fails_it() -> None:
     assert status["phase"] == "Failed" and "DisruptionTarget" in holding(status)
 
 
+def test_how_devices_were_is_still_told_when_they_were_given_back() -> None:
+    def told(name: str, device: str, health: str) -> dict[str, Any]:
+        return {"name": name, "resources": [{"resourceID": device, "health": health}]}
+
+    gpu, claim = told("example.com/gpu", "g0", "Unhealthy"), told("claim:c", "d0", "Unknown")
+    manifest = pod(containers=[A, B], restartPolicy="Never")
+    status = said(manifest, run(A), run(B), containers=Observations(devices={"a": [gpu, claim]}))
+    for devices in ({"a": [gpu]}, {}):
+        facts = StatusFacts(old=status, now=NOW, containers=Observations(devices=devices), terminal=True)
+        status = pod_status(manifest, record(ended(A, 1), ended(B, 0)), facts)
+        a, b = status["containerStatuses"]
+        assert a["allocatedResourcesStatus"] == [gpu, claim] and "allocatedResourcesStatus" not in b
+    assert status["phase"] == "Failed"
+
+
 def test_a_finished_pod_stays_finished() -> None:
     manifest = pod(containers=[A], restartPolicy="Always")
     old = {"phase": "Succeeded", "conditions": []}
